@@ -1,0 +1,13 @@
+"""Cascade RPN, Guided Anchoring, Grid R-CNN and CPM R-CNN for Detectron2.
+
+Importing the package registers its components and its demo dataset with Detectron2, and does no
+more.
+"""
+
+from . import model_zoo as _model_zoo  # registers LazyModel
+from . import modeling as _modeling  # registers CascadeRPN
+from .data import register_demo_dataset
+
+__version__ = "0.1.0"
+
+register_demo_dataset()

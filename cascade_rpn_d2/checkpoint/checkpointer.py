@@ -1,0 +1,222 @@
+"""Checkpoints that survive a kill and a full disk, and that say which model they are of.
+
+Built on Detectron2's checkpointer, so its ``.pkl`` files, ``detectron2://`` and ``https://``
+addresses and ``?matching_heuristics=True`` are understood. A file holds ``model``, the weights to
+predict with, whatever else is asked for under its own key, and ``iteration``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from torch import nn
+
+from .atomic import remove_leftovers, write_atomically
+
+logger = logging.getLogger(__name__)
+
+# How many keys of each kind a message names.
+_NAMED_KEYS = 3
+
+
+class Checkpointer(DetectionCheckpointer):
+    """Reads and writes checkpoints.
+
+    Args:
+        model: the module whose weights are stored under ``model``.
+        save_dir: folder for :meth:`save`; must exist by then.
+        tag_last: whether each file that is written becomes the one that :meth:`resume` reads.
+        checkpointables: further objects with ``state_dict`` and ``load_state_dict``, stored under
+            the names of these arguments.
+    """
+
+    def __init__(
+        self, model: nn.Module, save_dir: str = "", *, tag_last: bool = True, **checkpointables: Any
+    ) -> None:
+        super().__init__(model, save_dir, **checkpointables)
+        self.tag_last = tag_last
+        self._strict = True
+        self._path = ""
+
+    def save(self, name: str, **extra: Any) -> None:
+        """Write ``<save_dir>/<name>.pth`` on the main process; on the others do nothing.
+
+        Args:
+            name: name of the file without its suffix.
+            extra: further values to store.
+
+        Raises:
+            OSError: if the file cannot be written; the files written before it are intact.
+            FloatingPointError: if a weight is NaN or infinite; nothing is written.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        path = os.path.join(self.save_dir, f"{name}.pth")
+        self._refuse_non_finite(path)
+        data = {"model": self.model.state_dict()}
+        data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
+        data |= extra
+        remove_leftovers(self.save_dir)
+        logger.info("Saving checkpoint to %s", path)
+        write_atomically(path, lambda file: torch.save(data, file))
+        if self.tag_last:
+            self.tag_last_checkpoint(os.path.basename(path))
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Make a file of ``save_dir`` the one that :meth:`resume` reads."""
+        content = last_filename_basename.encode()
+        write_atomically(
+            os.path.join(self.save_dir, "last_checkpoint"), lambda file: file.write(content)
+        )
+
+    def load(
+        self, path: str, checkpointables: Sequence[str] | None = None, *, strict: bool = True
+    ) -> dict[str, Any]:
+        """Load the model, and with it the checkpointables that the file has.
+
+        Args:
+            path: file or address; an empty one loads nothing.
+            checkpointables: names of those to load; None means all.
+            strict: whether every weight of the model must be in the file and the other way round.
+                Otherwise one common weight is enough, as for a pre-trained backbone.
+
+        Returns:
+            What the file has besides.
+
+        Raises:
+            OSError: if there is no such file, or it cannot be read or downloaded.
+            ValueError: if the file is damaged or no checkpoint, or of another model.
+        """
+        if not path:
+            return super().load(path, checkpointables)
+        self._strict, self._path = strict, path
+        self._require_file(path)
+        try:
+            return super().load(path, checkpointables)
+        finally:
+            # Detectron2 leaves this set when a load fails, and then refuses the next one.
+            self._parsed_url_during_load = None
+
+    def resume(self) -> dict[str, Any]:
+        """Load the file of ``save_dir`` that was written last, with all checkpointables.
+
+        Returns:
+            What the file has besides.
+
+        Raises:
+            OSError, ValueError: as :meth:`load`; also if the file lacks one of the checkpointables.
+        """
+        path = self.get_checkpoint_file()
+        rest = self.load(path, checkpointables=[])
+        absent = [key for key in self.checkpointables if key not in rest]
+        if absent:
+            raise ValueError(
+                f"Checkpoint {path} cannot be resumed from, it has no '{absent[0]}': give it as "
+                "train.init_checkpoint to start a new run from its weights."
+            )
+        for key, part in self.checkpointables.items():
+            part.load_state_dict(rest.pop(key))
+        return rest
+
+    def _require_file(self, path: str) -> None:
+        bare = path.partition("?")[0]
+        try:
+            local = self.path_manager.get_local_path(bare)
+        except Exception as error:  # each kind of address has its own
+            raise OSError(
+                f"Cannot get checkpoint {path} ({error}): check the address and the connection, or "
+                "download it and give the file."
+            ) from error
+        if not os.path.isfile(local):
+            raise FileNotFoundError(
+                f"There is no checkpoint {path}: check train.init_checkpoint or the output folder."
+            )
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        try:
+            loaded = super()._load_file(filename)
+        except OSError:
+            raise
+        except Exception as error:  # a damaged pickle can raise anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+            raise ValueError(
+                f"Checkpoint {filename} is damaged or no checkpoint ({reason}): write or download "
+                "it again, or name an earlier one."
+            ) from error
+        weights = loaded["model"]
+        if isinstance(weights, Mapping) and isinstance(weights.get("state_dict"), Mapping):
+            raise ValueError(
+                f"Checkpoint {filename} is of another framework, its weights being under "
+                "'state_dict': convert it with tools/convert_checkpoint.py first."
+            )
+        if not isinstance(weights, Mapping) or not weights:
+            raise ValueError(f"Checkpoint {filename} has no weights under 'model': give another.")
+        return loaded
+
+    def _log_incompatible_keys(self, incompatible: Any) -> None:
+        wrong_shape = {key for key, *_ in incompatible.incorrect_shapes}
+        missing = [key for key in incompatible.missing_keys if key not in wrong_shape]
+        difference = describe_difference(
+            missing, incompatible.unexpected_keys, incompatible.incorrect_shapes
+        )
+        if not difference:
+            return
+        if self._strict:
+            raise ValueError(
+                f"Checkpoint {self._path} is of another model ({difference}): give the config it "
+                "was trained with, or another checkpoint."
+            )
+        # Keys of another shape are among the missing ones; the counters of norms never are.
+        absent = set(incompatible.missing_keys)
+        own = (key for key in self.model.state_dict() if not key.endswith("num_batches_tracked"))
+        used = sum(key not in absent for key in own)
+        if not used:
+            raise ValueError(
+                f"Checkpoint {self._path} has nothing for this model ({difference}): give another "
+                "train.init_checkpoint, or an empty one to start from random weights."
+            )
+        logger.info("%d tensors of %s are used; %s.", used, self._path, difference)
+
+    def _refuse_non_finite(self, path: str) -> None:
+        broken = [k for k, p in self.model.named_parameters() if not torch.isfinite(p).all()]
+        if broken:
+            raise FloatingPointError(
+                f"Not writing {path}, for {len(broken)} weights are NaN or infinite "
+                f"({_some(broken)}): lower optimizer.lr or set train.clip_grad_norm, and resume "
+                "from the checkpoint before."
+            )
+
+
+def describe_difference(
+    missing: Sequence[str],
+    unexpected: Sequence[str],
+    wrong_shapes: Sequence[tuple[str, tuple[int, ...], tuple[int, ...]]],
+) -> str:
+    """What differs between a checkpoint and a model, as part of a sentence; empty if nothing does.
+
+    Args:
+        missing: keys that only the model has.
+        unexpected: keys that only the checkpoint has.
+        wrong_shapes: key, shape in the checkpoint, shape in the model.
+    """
+    parts = []
+    if missing:
+        parts.append(f"{len(missing)} keys are missing: {_some(missing)}")
+    if unexpected:
+        parts.append(f"{len(unexpected)} keys are unexpected: {_some(unexpected)}")
+    if wrong_shapes:
+        shapes = [
+            f"{key} {tuple(found)} instead of {tuple(own)}" for key, found, own in wrong_shapes
+        ]
+        parts.append(f"{len(wrong_shapes)} keys are of another shape: {_some(shapes)}")
+    return "; ".join(parts)
+
+
+def _some(keys: Sequence[str]) -> str:
+    rest = ", ..." if len(keys) > _NAMED_KEYS else ""
+    return ", ".join(keys[:_NAMED_KEYS]) + rest

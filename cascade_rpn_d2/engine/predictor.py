@@ -1,0 +1,165 @@
+"""From photographs to boxes in their pixels, several at once.
+
+Detectron2's ``DefaultPredictor`` for lazily configured models, and in batches.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.data import MetadataCatalog
+from detectron2.data import transforms as T
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from ..checkpoint import Checkpointer
+from ..model_zoo import (
+    InputFormat,
+    apply_overrides,
+    choose_device,
+    find_weights,
+    get_config,
+    instantiate_model,
+)
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The classes of a model.
+
+    Args:
+        names: of the classes 0, 1, ...; empty if they are not known.
+        ids: ids of the classes in the dataset's annotations; empty for 1, 2, ...
+    """
+
+    names: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()
+
+    @classmethod
+    def from_config(cls, config: DictConfig) -> Categories:
+        """The classes of the first test dataset of a LazyConfig, as far as its metadata are known.
+
+        None are known if the model has another number of classes: it is for other data.
+        """
+        datasets = InputFormat.from_config(config).datasets
+        if not datasets:
+            return cls()
+        metadata = MetadataCatalog.get(datasets[0])
+        names = tuple(metadata.get("thing_classes") or ())
+        for key in ("model.num_classes", "model.roi_heads.num_classes"):
+            if OmegaConf.select(config, key) not in (None, len(names)):
+                return cls()
+        to_class = metadata.get("thing_dataset_id_to_contiguous_id") or {}
+        return cls(names, tuple(sorted(to_class, key=to_class.__getitem__)))
+
+    def id_of(self, index: int) -> int:
+        """The id in the annotations of a class."""
+        return self.ids[index] if index < len(self.ids) else index + 1
+
+
+class BatchPredictor:
+    """Runs a model on images of any sizes.
+
+    Images that have different sizes after scaling do not share a forward pass, because the padding
+    that this takes changes what a model sees: the company of an image never changes its boxes.
+
+    Args:
+        model: takes Detectron2's list of dicts; it is put into evaluation mode.
+        image_format: channel order that the model expects, ``"RGB"`` or ``"BGR"``.
+        resize: scales an image before the model sees it; None for the image as it is.
+
+    Raises:
+        ValueError: if the image format is another one.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, image_format: str = "BGR", resize: T.Augmentation | None = None
+    ) -> None:
+        if image_format not in ("RGB", "BGR"):
+            raise ValueError(f"image_format must be 'RGB' or 'BGR', not {image_format!r}.")
+        self.model = model.eval()
+        self.image_format = image_format
+        self.resize = resize
+
+    @classmethod
+    def from_config(cls, model: nn.Module, config: DictConfig) -> BatchPredictor:
+        """A predictor that feeds images as the test loader of a LazyConfig does.
+
+        Raises:
+            ValueError: if the test mapper does more than one resize.
+        """
+        inputs = InputFormat.from_config(config)
+        return cls(model, image_format=inputs.image_format, resize=inputs.resize())
+
+    @torch.no_grad()
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[dict[str, Any]]:
+        """Predict.
+
+        Args:
+            images: (H, W, 3) uint8 in BGR order, as OpenCV reads them, each of its own size.
+
+        Returns:
+            The model's output for each image, ``{"proposals": Instances}`` or ``{"instances":
+            Instances}``, in pixels of that image.
+
+        Raises:
+            ValueError: if an image is no such array.
+        """
+        inputs = [self.preprocess(image) for image in images]
+        by_size: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, given in enumerate(inputs):
+            by_size[given["image"].shape].append(index)
+        outputs: list[dict[str, Any]] = [{} for _ in inputs]
+        for indices in by_size.values():
+            for index, output in zip(
+                indices, self.model([inputs[i] for i in indices]), strict=True
+            ):
+                outputs[index] = output
+        return outputs
+
+    def preprocess(self, image: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        """What the model is given for an image (H, W, 3), uint8 in BGR order."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise ValueError(
+                "An image must be an (H, W, 3) uint8 array in BGR order, not "
+                f"{image.shape} {image.dtype}."
+            )
+        height, width = image.shape[:2]
+        array = image if self.image_format == "BGR" else image[:, :, ::-1]
+        if self.resize is not None:
+            array = self.resize.get_transform(array).apply_image(array)
+        tensor = torch.from_numpy(np.array(array.transpose(2, 0, 1), dtype=np.float32))
+        return {"image": tensor, "height": height, "width": width}
+
+
+def load_predictor(
+    config_file: str,
+    weights: str | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    device: str | None = None,
+) -> tuple[BatchPredictor, Categories]:
+    """The predictor of a config with trained weights, and the classes that it predicts.
+
+    Args:
+        config_file: name in the zoo, or path of a LazyConfig.
+        weights: file or URL; by default the zoo's for that config.
+        overrides: ``key=value`` changes to the config.
+        device: where to run; a GPU if there is one by default.
+
+    Raises:
+        ValueError: if config, overrides, device or weights do not exist or do not fit together.
+        OSError: if the weights cannot be read.
+    """
+    config = apply_overrides(get_config(config_file), overrides)
+    where, file = choose_device(device), find_weights(config_file, weights)
+    model = instantiate_model(config, config_file)
+    Checkpointer(model).load(file, checkpointables=[])
+    predictor = BatchPredictor.from_config(model.to(where), config)
+    return predictor, Categories.from_config(config)

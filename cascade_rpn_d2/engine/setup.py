@@ -1,0 +1,208 @@
+"""From a name, overrides and folders of data to a config that is ready to run."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.config import LazyConfig
+from detectron2.data import MetadataCatalog
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ..data import num_classes, register_coco_folder
+from ..model_zoo import apply_overrides, get_config
+
+logger = logging.getLogger(__name__)
+
+_PARTS = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
+_LOGGERS = ("detectron2", "fvcore", "cascade_rpn_d2")
+
+
+def setup_config(
+    config_file: str,
+    overrides: Sequence[str] = (),
+    *,
+    train_data: str | None = None,
+    test_data: str | None = None,
+    output_dir: str | None = None,
+    device: str | None = None,
+) -> DictConfig:
+    """Load a config and change it as a command line says.
+
+    Args:
+        config_file: name in the model zoo, or path of a LazyConfig file.
+        overrides: ``key=value`` of existing keys, ``+key=value`` of new ones; they come last.
+        train_data: ``images_dir:annotations.json`` in COCO format to train on.
+        test_data: the same, to evaluate on. See :func:`use_data` for one without the other.
+        output_dir: replaces ``train.output_dir``.
+        device: replaces ``train.device``.
+
+    Raises:
+        ValueError: if there is no such config, key or value; suggests what may have been meant.
+        OSError: if there is no such data.
+    """
+    config = get_config(config_file)
+    absent = [part for part in _PARTS if part not in config]
+    if absent:
+        raise ValueError(
+            f"{config_file} does not define {', '.join(absent)}: a training config has "
+            f"{', '.join(_PARTS)}."
+        )
+    if output_dir is not None:
+        config.train.output_dir = output_dir
+    if device is not None:
+        config.train.device = device
+    use_data(config, train_data, test_data)
+    override(config, overrides)
+    check_train(config.train)
+    return config
+
+
+def override(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Apply overrides in place, refusing unknown keys and values of another kind.
+
+    Raises:
+        ValueError: names the key, and the nearest existing one or the kind of value it takes.
+    """
+    for text in overrides:
+        key = text.partition("=")[0]
+        before = _select(config, key)
+        apply_overrides(config, [text])
+        after = _select(config, key)
+        if after is None or not isinstance(before, bool | int | float):
+            continue
+        is_flag = isinstance(before, bool)
+        if isinstance(after, bool) != is_flag or not isinstance(after, bool | int | float | list):
+            kind = "true or false" if is_flag else f"a number, such as {before}"
+            raise ValueError(f"'{text}' does not fit: {key} takes {kind}.")
+
+
+def use_data(config: DictConfig, train_data: str | None, test_data: str | None) -> None:
+    """Put folders in COCO format in the place of a config's datasets, and count their classes.
+
+    With ``train_data`` alone there is nothing left to evaluate on that has the same classes, so the
+    run does not evaluate. With ``test_data`` alone only the evaluation changes.
+
+    Args:
+        config: changed in place.
+        train_data: ``images_dir:annotations.json``.
+        test_data: ``images_dir:annotations.json``.
+
+    Raises:
+        OSError, ValueError: if the data cannot be read, or if a detector's classes differ between
+            the two, or between ``test_data`` alone and the config.
+    """
+    train_name = register_coco_folder(train_data) if train_data else None
+    test_name = register_coco_folder(test_data) if test_data else None
+    counted = [node for node in (config.model, config.model.get("roi_heads")) if _counts(node)]
+    if train_name and test_name and counted:
+        _require_equal_classes(train_name, test_name)
+    if train_name:
+        config.dataloader.train.dataset.names = train_name
+        for node in counted:
+            node.num_classes = num_classes(train_name)
+    if test_name:
+        config.dataloader.test.dataset.names = test_name
+        found = num_classes(test_name)
+        for node in counted:
+            if node.num_classes != found:
+                raise ValueError(
+                    f"--test-data has {found} classes but the model {node.num_classes}: give the "
+                    "data it was trained on as --train-data too, or data with its classes."
+                )
+    elif train_name:
+        logger.warning("No --test-data is given with --train-data: the run does not evaluate.")
+        config.dataloader.test = None
+        config.dataloader.evaluator = None
+        config.train.best_checkpoint = None
+
+
+def check_train(options: DictConfig) -> None:
+    """Check the values of ``train`` that a misprint would turn into a late or a silent failure.
+
+    Raises:
+        ValueError: names the key, what it takes and what it has.
+    """
+    for key in ("max_iter", "log_period", "accumulate", "checkpointer.period"):
+        value = OmegaConf.select(options, key)
+        _require(_is_int(value) and value >= 1, key, value, "a positive integer")
+    for key in ("eval_period",):
+        value = options[key]
+        _require(_is_int(value) and value >= 0, key, value, "an integer of at least 0")
+    seed, bound, dtype = options.seed, options.clip_grad_norm, options.amp.dtype
+    _require(seed is None or _is_int(seed) and seed >= 0, "seed", seed, "null or an integer >= 0")
+    positive = isinstance(bound, int | float) and math.isfinite(bound) and bound > 0
+    _require(bound is None or positive, "clip_grad_norm", bound, "null or a positive number")
+    _require(dtype in ("float16", "bfloat16"), "amp.dtype", dtype, "float16 or bfloat16")
+    decay = options.ema.decay
+    _require(isinstance(decay, float) and 0 < decay < 1, "ema.decay", decay, "between 0 and 1")
+    best = options.best_checkpoint
+    if best is not None:
+        mode = best.get("mode")
+        _require(mode in ("max", "min"), "best_checkpoint.mode", mode, "max or min")
+    if str(options.device).startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError("train.device is cuda but torch sees no GPU: give --num-gpus 0.")
+
+
+def prepare_run(config: DictConfig) -> None:
+    """Make the output folder, log to its ``log.txt``, and write ``config.yaml`` there.
+
+    Raises:
+        OSError: if the folder cannot be made.
+    """
+    folder = config.train.output_dir
+    rank = comm.get_rank()
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"Cannot make the output folder {folder} ({error.strerror}): give another --output-dir."
+        ) from error
+    for name in _LOGGERS:
+        # A second run in one process logs to its own folder, and each line once.
+        logging.getLogger(name).handlers.clear()
+        setup_logger.cache_clear()
+        setup_logger(folder, distributed_rank=rank, name=name, enable_propagation=True)
+    if comm.is_main_process():
+        LazyConfig.save(config, os.path.join(folder, "config.yaml"))
+    logger.info("torch %s on %s, output in %s", torch.__version__, config.train.device, folder)
+
+
+def _select(config: DictConfig, key: str) -> Any:
+    try:
+        value = OmegaConf.select(config, key)
+    except (OmegaConfBaseException, ValueError):
+        return None
+    return OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
+
+
+def _counts(node: Any) -> bool:
+    return node is not None and "num_classes" in node
+
+
+def _require_equal_classes(train_name: str, test_name: str) -> None:
+    train = MetadataCatalog.get(train_name).thing_classes
+    test = MetadataCatalog.get(test_name).thing_classes
+    if train != test:
+        odd = sorted(set(train) ^ set(test))
+        what = f"'{odd[0]}' is in one only" if odd else "their order differs"
+        raise ValueError(
+            f"The categories of --train-data and --test-data differ ({what}): give both files the "
+            "same categories."
+        )
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require(valid: bool, key: str, value: Any, expected: str) -> None:
+    if not valid:
+        raise ValueError(f"train.{key} is {value!r}: it must be {expected}.")

@@ -1,0 +1,122 @@
+// Where the taps of a sampled convolution lie, and how the map is read there. One set of formulas for
+// host and device; nothing else in this library computes a position or a bilinear weight.
+//
+// A convolution is told where to sample by an *offset policy*: BoxTaps (the taps are spread over a box)
+// or OffsetTaps (the taps of a grid are moved by offsets). A policy is a plain struct, passed by value
+// to kernels, with
+//     Position<T> operator()(image, group, cell, tap_y, tap_x)
+// where cell counts the cells of the output map, row-major.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define CRPN_HOST_DEVICE __host__ __device__ __forceinline__
+#else
+#define CRPN_HOST_DEVICE inline
+#endif
+
+namespace cascade_rpn_d2 {
+
+// A point of the map, in cells; (0, 0) is the centre of the first cell.
+template <typename T>
+struct Position {
+  T y;
+  T x;
+};
+
+// Taps spread evenly over the cell's box, the outer ones on its border (Cascade RPN, section 3.2).
+template <typename T>
+struct BoxTaps {
+  const T* boxes;  // (images, cells, 4): x1, y1, x2, y2 in pixels
+  int64_t cells;
+  int kernel_size;
+  T stride;         // pixels per cell
+  T center_offset;  // where in its cell a cell's centre lies, in cells
+
+  CRPN_HOST_DEVICE Position<T> operator()(
+      int64_t image, int64_t /*group*/, int64_t cell, int tap_y, int tap_x) const {
+    const T* box = boxes + (image * cells + cell) * 4;
+    return {between(box[1], box[3], tap_y), between(box[0], box[2], tap_x)};
+  }
+
+  CRPN_HOST_DEVICE T between(T low, T high, int tap) const {
+    const T fraction = kernel_size > 1 ? T(tap) / T(kernel_size - 1) - T(0.5) : T(0);
+    return (low + high) / (2 * stride) - center_offset + fraction * ((high - low) / stride);
+  }
+};
+
+// Taps of an ordinary convolution, each moved by its offset.
+template <typename T>
+struct OffsetTaps {
+  const T* offset;  // (images, groups, taps, 2, cells): dy, dx in cells
+  int64_t groups;
+  int64_t cells;
+  int64_t out_width;
+  int kernel_height, kernel_width;
+  int64_t stride_y, stride_x;
+  int64_t padding_y, padding_x;
+  int64_t dilation_y, dilation_x;
+
+  CRPN_HOST_DEVICE Position<T> operator()(
+      int64_t image, int64_t group, int64_t cell, int tap_y, int tap_x) const {
+    const int64_t taps = kernel_height * kernel_width;
+    const int64_t tap = tap_y * kernel_width + tap_x;
+    const T* moved = offset + ((image * groups + group) * taps + tap) * 2 * cells + cell;
+    const int64_t row = cell / out_width;
+    const int64_t column = cell - row * out_width;
+    return {
+        T(row * stride_y - padding_y + tap_y * dilation_y) + moved[0],
+        T(column * stride_x - padding_x + tap_x * dilation_x) + moved[cells]};
+  }
+};
+
+// The four pixels around a position, in the order top left, top right, bottom left, bottom right.
+template <typename T>
+struct Corners {
+  int64_t pixel[4];  // row * width + column, or -1 where the map has no such pixel
+  T share[4];        // bilinear weights; they sum to 1 when the position is inside
+  T to_bottom;       // how far the position lies below the top row, in [0, 1)
+  T to_right;        // and to the right of the left column
+};
+
+// Corners of a position; a position that is NaN, <= -1 or >= the size has no pixel at all.
+template <typename T>
+CRPN_HOST_DEVICE Corners<T> corners_of(Position<T> position, int64_t height, int64_t width) {
+  Corners<T> corners = {{-1, -1, -1, -1}, {0, 0, 0, 0}, 0, 0};
+  const bool inside = position.y > T(-1) && position.y < T(height) && position.x > T(-1) &&
+      position.x < T(width);  // false for NaN; the casts below are defined only after this check
+  if (!inside) {
+    return corners;
+  }
+  const T floor_y = std::floor(position.y);
+  const T floor_x = std::floor(position.x);
+  const int64_t top = static_cast<int64_t>(floor_y);
+  const int64_t left = static_cast<int64_t>(floor_x);
+  const bool has_top = top >= 0, has_bottom = top + 1 < height;
+  const bool has_left = left >= 0, has_right = left + 1 < width;
+  const int64_t first = top * width + left;
+  corners.pixel[0] = has_top && has_left ? first : -1;
+  corners.pixel[1] = has_top && has_right ? first + 1 : -1;
+  corners.pixel[2] = has_bottom && has_left ? first + width : -1;
+  corners.pixel[3] = has_bottom && has_right ? first + width + 1 : -1;
+  const T b = corners.to_bottom = position.y - floor_y;
+  const T r = corners.to_right = position.x - floor_x;
+  corners.share[0] = (1 - b) * (1 - r);
+  corners.share[1] = (1 - b) * r;
+  corners.share[2] = b * (1 - r);
+  corners.share[3] = b * r;
+  return corners;
+}
+
+// Derivative of the sample by the position, given the values at the corners (0 where there is none).
+template <typename T>
+CRPN_HOST_DEVICE Position<T> slope(const Corners<T>& corners, const T values[4]) {
+  const T b = corners.to_bottom, r = corners.to_right;
+  return {
+      (1 - r) * (values[2] - values[0]) + r * (values[3] - values[1]),
+      (1 - b) * (values[1] - values[0]) + b * (values[3] - values[2])};
+}
+
+}  // namespace cascade_rpn_d2

@@ -1,0 +1,31 @@
+"""Names -> configs, models and checkpoints.
+
+A name is the path of a config below the repository's folder ``configs``, such as
+``"cascade_rpn/cascade_rpn_r50_fpn_1x.py"``.
+"""
+
+from .build import choose_device, find_weights, get, get_predictor_cfg
+from .checkpoints import CHECKPOINTS, ZooCheckpoint, get_checkpoint_file, has_checkpoint
+from .config_files import config_name, get_config, get_config_file, list_configs
+from .input_format import InputFormat
+from .lazy_model import LazyModel, instantiate_model
+from .overrides import apply_overrides
+
+__all__ = [
+    "CHECKPOINTS",
+    "InputFormat",
+    "LazyModel",
+    "ZooCheckpoint",
+    "apply_overrides",
+    "choose_device",
+    "config_name",
+    "find_weights",
+    "get",
+    "get_checkpoint_file",
+    "get_config",
+    "get_config_file",
+    "get_predictor_cfg",
+    "has_checkpoint",
+    "instantiate_model",
+    "list_configs",
+]

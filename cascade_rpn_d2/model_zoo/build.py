@@ -1,0 +1,102 @@
+"""Names of configs -> models, and -> yacs configs for Detectron2's ``DefaultPredictor``."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from torch import nn
+
+from ..checkpoint import Checkpointer
+from .checkpoints import get_checkpoint_file, has_checkpoint
+from .config_files import get_config, get_config_file
+from .input_format import InputFormat
+from .lazy_model import instantiate_model
+
+
+def get(name: str, trained: bool = False, device: str | torch.device | None = None) -> nn.Module:
+    """A model of the zoo in evaluation mode.
+
+    Args:
+        name: a name or path as for :func:`~cascade_rpn_d2.model_zoo.get_config_file`.
+        trained: with the zoo's trained weights, instead of those the model is built with.
+        device: where to put it; a GPU if there is one by default.
+
+    Raises:
+        ValueError: if there is no such config, or no trained weights for it.
+    """
+    model = instantiate_model(get_config(name), str(name))
+    if trained:
+        Checkpointer(model).load(get_checkpoint_file(name), checkpointables=[])
+    return model.to(choose_device(device)).eval()
+
+
+def get_predictor_cfg(name: str, weights: str | os.PathLike[str] | None = None) -> CfgNode:
+    """A yacs config with which an unmodified ``DefaultPredictor`` serves a LazyConfig::
+
+        cfg = get_predictor_cfg("demo/cascade_rpn.py")
+        outputs = DefaultPredictor(cfg)(cv2.imread("photo.jpg"))
+
+    Image format, size and the names of classes are those of the config's test loader.
+
+    Args:
+        name: a name or path as for :func:`~cascade_rpn_d2.model_zoo.get_config_file`.
+        weights: file or URL of the weights; those of the zoo by default.
+
+    Raises:
+        ValueError: if there is no such config, if its test mapper does more than one resize, or if
+            no weights are given and the zoo has none: random ones would be of no use to anyone.
+        FileNotFoundError: if there is no file of weights at the given path.
+    """
+    file = get_config_file(name)
+    inputs = InputFormat.from_config(get_config(file))
+    cfg = get_cfg()
+    cfg.MODEL.META_ARCHITECTURE = "LazyModel"
+    cfg.MODEL.LAZY_CONFIG = file
+    cfg.MODEL.WEIGHTS = find_weights(file, weights)
+    cfg.MODEL.DEVICE = str(choose_device())
+    cfg.INPUT.FORMAT = inputs.image_format
+    cfg.INPUT.MIN_SIZE_TEST = inputs.min_size
+    cfg.INPUT.MAX_SIZE_TEST = inputs.max_size
+    cfg.DATASETS.TEST = inputs.datasets
+    return cfg
+
+
+def find_weights(name: str, weights: str | os.PathLike[str] | None = None) -> str:
+    """Path or URL of the weights to use with a config: those given, else those of the zoo.
+
+    Raises:
+        ValueError: if none are given and the zoo has none.
+        FileNotFoundError: if there is no file at the given path.
+    """
+    if weights is None:
+        if not has_checkpoint(name):
+            raise ValueError(
+                f"The zoo has no trained weights for '{name}': give the file of weights to use "
+                "(tools/train_net.py writes model_final.pth)."
+            )
+        return get_checkpoint_file(name)
+    text = os.fspath(weights)
+    if "://" not in text and not os.path.isfile(text.partition("?")[0]):
+        raise FileNotFoundError(f"There is no file of weights at '{text}'.")
+    return text
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for; by default a GPU if there is one, else the CPU.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    # RuntimeError for most, but torch without CUDA fails an assertion instead.
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"The device '{device}' cannot be used here: give cpu, or cuda where there is a GPU."
+        ) from error
+    return chosen

@@ -1,0 +1,80 @@
+"""Which trained weights belong to which config, and where they are.
+
+Every file is verified by its SHA-256 before it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.utils.file_io import PathManager
+
+from ..checkpoint.export import sha256_of
+from .config_files import config_name
+from .suggest import alternatives
+
+_CHECKPOINTS_DIR = Path(__file__).resolve().parent / "checkpoints"
+
+
+@dataclass(frozen=True)
+class ZooCheckpoint:
+    """One trained model.
+
+    Args:
+        file: name of a file in ``model_zoo/checkpoints``, or a URL, which is downloaded once.
+        sha256: hexadecimal SHA-256 of the file.
+    """
+
+    file: str
+    sha256: str
+
+    @property
+    def location(self) -> str:
+        """Path or URL of the file."""
+        return self.file if "://" in self.file else str(_CHECKPOINTS_DIR / self.file)
+
+
+# Config name -> its checkpoint. `export_checkpoint` writes such files and returns their SHA-256.
+CHECKPOINTS: dict[str, ZooCheckpoint] = {}
+
+
+def has_checkpoint(name: str) -> bool:
+    """Whether the zoo has trained weights for a config, given by name or path.
+
+    Raises:
+        ValueError: if there is no such config.
+    """
+    return config_name(name) in CHECKPOINTS
+
+
+def get_checkpoint_file(name: str) -> str:
+    """Local path of the trained weights of a config, downloaded if need be, and verified.
+
+    Args:
+        name: a name or path as for :func:`~cascade_rpn_d2.model_zoo.get_config_file`.
+
+    Raises:
+        ValueError: if there is no such config, if the zoo has no weights for it, or if the file is
+            not the one that was published.
+        FileNotFoundError: if the file is not where the package has it.
+    """
+    checkpoint = CHECKPOINTS.get(config_name(name) or "")
+    if checkpoint is None:
+        have = f"it has those of {alternatives(sorted(CHECKPOINTS))}" if CHECKPOINTS else "none yet"
+        raise ValueError(
+            f"The zoo has no trained weights for '{name}' ({have}): train it with "
+            "tools/train_net.py, or name a file of weights."
+        )
+    file = PathManager.get_local_path(checkpoint.location)
+    if not Path(file).is_file():
+        raise FileNotFoundError(
+            f"The weights of '{name}' are missing at {file}: install cascade_rpn_d2 again."
+        )
+    found = sha256_of(file)
+    if found != checkpoint.sha256:
+        raise ValueError(
+            f"{file} has the SHA-256 {found} instead of {checkpoint.sha256}: delete it, then "
+            "download it or install cascade_rpn_d2 again."
+        )
+    return file

@@ -1,0 +1,92 @@
+"""How a config feeds images to its model at test time, read from its test mapper.
+
+One source of truth: what ``dataloader.test.mapper`` does during an evaluation is what a predictor
+must do to a photograph.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.data import transforms as T
+from detectron2.utils.registry import locate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What happens to an image between the file and the model.
+
+    Args:
+        image_format: channel order that the model expects, ``"RGB"`` or ``"BGR"``.
+        min_size: pixels that the shorter edge is scaled to; 0 for no scaling.
+        max_size: pixels that the longer edge may have after scaling.
+        datasets: names of the datasets that the config is evaluated on; the class names of the
+            first are those of the model.
+    """
+
+    image_format: str = "BGR"
+    min_size: int = 0
+    max_size: int = sys.maxsize
+    datasets: tuple[str, ...] = ()
+
+    def resize(self) -> T.Augmentation | None:
+        """The augmentation that scales an image, None for no scaling."""
+        if self.min_size == 0:
+            return None
+        return T.ResizeShortestEdge([self.min_size, self.min_size], self.max_size)
+
+    @classmethod
+    def from_config(cls, config: DictConfig) -> InputFormat:
+        """Read ``dataloader.test`` of a LazyConfig.
+
+        Raises:
+            ValueError: if there is no test mapper, or if it changes images by more than one
+                ``ResizeShortestEdge`` to a fixed size, which is all that a predictor can undo.
+        """
+        mapper = _select(config, "dataloader.test.mapper")
+        image_format = _select(mapper, "image_format")
+        if image_format not in ("RGB", "BGR"):
+            raise ValueError(
+                "The config must say in dataloader.test.mapper.image_format whether its model "
+                f"takes 'RGB' or 'BGR', instead of {image_format!r}."
+            )
+        min_size, max_size = _sizes(_select(mapper, "augmentations"))
+        names = _select(config, "dataloader.test.dataset.names")
+        datasets = (names,) if isinstance(names, str) else tuple(names or ())
+        return cls(image_format, min_size, max_size, datasets)
+
+
+def _select(config: Any, key: str) -> Any:
+    """The value at a key with dots; None where there is none or where it points nowhere."""
+    if not OmegaConf.is_config(config):
+        return None
+    try:
+        return OmegaConf.select(config, key)
+    except OmegaConfBaseException:
+        return None
+
+
+def _sizes(augmentations: Any) -> tuple[int, int]:
+    """Shortest edge and limit of the longest of a list of at most one resize."""
+    steps = list(augmentations or ())
+    if not steps:
+        return 0, sys.maxsize
+    target = steps[0].get("_target_") if isinstance(steps[0], DictConfig) else type(steps[0])
+    if isinstance(target, str):
+        target = locate(target)
+    if len(steps) > 1 or target is not T.ResizeShortestEdge:
+        raise ValueError(
+            "A predictor can follow a test mapper whose augmentations are one ResizeShortestEdge "
+            f"or none, not {len(steps)} beginning with {getattr(target, '__name__', target)}."
+        )
+    edge = steps[0].get("short_edge_length")
+    edges = {int(e) for e in ([edge] if isinstance(edge, int) else edge)}
+    if len(edges) != 1:
+        raise ValueError(
+            f"ResizeShortestEdge of the test mapper must have one short_edge_length, not {edges}."
+        )
+    return edges.pop(), int(steps[0].get("max_size", sys.maxsize))

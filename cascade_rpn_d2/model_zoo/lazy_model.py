@@ -1,0 +1,58 @@
+"""``LazyModel``: the meta-architecture that lets a yacs config name a LazyConfig.
+
+With ``MODEL.META_ARCHITECTURE = "LazyModel"`` and ``MODEL.LAZY_CONFIG`` set to the name or path of
+a LazyConfig, Detectron2's ``build_model`` builds the model of that file, so an unmodified
+``DefaultPredictor`` serves every lazy config.
+"""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode, instantiate
+from detectron2.modeling import META_ARCH_REGISTRY
+from omegaconf import DictConfig, OmegaConf, SCMode
+from torch import nn
+
+from .config_files import get_config
+
+
+@META_ARCH_REGISTRY.register()
+def LazyModel(cfg: CfgNode) -> nn.Module:
+    """The model of the LazyConfig that a yacs config names.
+
+    Args:
+        cfg: a yacs config with ``MODEL.LAZY_CONFIG``, the name or path of a LazyConfig.
+
+    Raises:
+        ValueError: if ``MODEL.LAZY_CONFIG`` is missing, or is no config, or one without a model.
+    """
+    name = cfg.MODEL.get("LAZY_CONFIG")
+    if not name:
+        raise ValueError(
+            "MODEL.LAZY_CONFIG must be the name or path of a LazyConfig when "
+            "MODEL.META_ARCHITECTURE is LazyModel; model_zoo.get_predictor_cfg sets both."
+        )
+    return instantiate_model(get_config(name), name)
+
+
+def instantiate_model(config: DictConfig, name: str = "The config") -> nn.Module:
+    """The model that a loaded LazyConfig describes, with its initial weights, on the CPU.
+
+    Sequences reach constructors as lists rather than as ``ListConfig``, which TorchScript and
+    ``isinstance`` checks do not take for lists.
+
+    Args:
+        config: a LazyConfig with ``model`` at its top.
+        name: how to call the config in an error message.
+
+    Raises:
+        ValueError: if the config has no ``model``.
+    """
+    if not isinstance(config, DictConfig) or "model" not in config:
+        raise ValueError(
+            f"{name} has no `model` at its top, as a LazyConfig must have here: for a yacs config "
+            "use Detectron2's get_cfg and DefaultPredictor."
+        )
+    plain = OmegaConf.to_container(
+        config.model, resolve=True, structured_config_mode=SCMode.INSTANTIATE
+    )
+    return instantiate(plain)

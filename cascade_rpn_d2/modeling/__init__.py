@@ -1,0 +1,34 @@
+"""What a detector is built of: assignment, sampling, box coding, and the proposal generators."""
+
+from .assignment import Assignment, IoUAssigner, RegionAssigner
+from .box_coder import BoxCoder
+from .box_losses import IoULoss, SmoothL1Loss
+from .ground_truth import Grid, GroundTruth
+from .proposal_generator import (
+    AdaptiveAlignment,
+    BoxPredictor,
+    CascadeRPN,
+    ConvAlignment,
+    LearnedAlignment,
+    Stage,
+)
+from .sampling import AllSampler, RandomSampler
+
+__all__ = [
+    "AdaptiveAlignment",
+    "AllSampler",
+    "Assignment",
+    "BoxCoder",
+    "BoxPredictor",
+    "CascadeRPN",
+    "ConvAlignment",
+    "Grid",
+    "GroundTruth",
+    "IoUAssigner",
+    "IoULoss",
+    "LearnedAlignment",
+    "RandomSampler",
+    "RegionAssigner",
+    "SmoothL1Loss",
+    "Stage",
+]

@@ -1,0 +1,264 @@
+"""Which box learns which object.
+
+An assigner maps the boxes of a batch to an :class:`Assignment`. It is a plain object without
+parameters; both assigners work on the whole batch, without a loop over images or objects and without
+reading a number back from the device.
+
+Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``A`` anchors a cell, ``Hi, Wi`` cells
+of level i, ``R`` boxes an image: the sum of ``Hi*Wi*A`` over the levels, finest level first, cells
+row by row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import Tensor
+
+from ..layers.boxes import box_area, pairwise_box_iou
+from .ground_truth import Grid, GroundTruth
+
+POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What every box of a batch has to learn.
+
+    Attributes:
+        labels: (N, R) int8: 1 positive, 0 negative, -1 ignored.
+        matched: (N, R) int64, index of the object a positive box learns; meaningless for the rest.
+    """
+
+    labels: Tensor
+    matched: Tensor
+
+
+class Assigner(Protocol):
+    """What a stage expects of an assigner."""
+
+    def __call__(
+        self,
+        boxes: Tensor,
+        truth: GroundTruth,
+        grids: Sequence[Grid],
+        num_anchors: int,
+        valid: Tensor,
+    ) -> Assignment:
+        """Assign the objects of a batch.
+
+        Args:
+            boxes: (N, R, 4), the boxes that will be regressed, in pixels.
+            truth: the objects, N images.
+            grids: the levels the boxes come from.
+            num_anchors: A, boxes per cell.
+            valid: (N, R) bool; boxes that are not valid are ignored.
+        """
+
+
+class IoUAssigner:
+    """Anchor-based assignment by IoU, as in Faster R-CNN (Cascade RPN, section 3.3).
+
+    A box whose best IoU reaches ``positive_iou`` learns that object, one below ``negative_iou`` is
+    background, one between is ignored. Then every object whose best IoU reaches ``min_positive_iou``
+    claims all boxes that attain it; where several objects claim a box, the last one has it.
+
+    Why not Detectron2's ``Matcher``: its low-quality step has no least IoU, leaves the claimed box
+    with the object it overlaps most, and makes every box positive for an object none overlaps.
+
+    Args:
+        positive_iou: least IoU of a positive box (0.7 in stage 2, 0.75 in a third stage).
+        negative_iou: a best IoU below this is background.
+        min_positive_iou: least IoU at which an object claims its best boxes; None claims nothing.
+    """
+
+    def __init__(
+        self,
+        positive_iou: float = 0.7,
+        negative_iou: float = 0.7,
+        min_positive_iou: float | None = 0.3,
+    ):
+        if not 0 <= negative_iou <= positive_iou <= 1:
+            raise ValueError(
+                f"0 <= negative_iou <= positive_iou <= 1 must hold, not negative_iou={negative_iou}, "
+                f"positive_iou={positive_iou}."
+            )
+        self.positive_iou = positive_iou
+        self.negative_iou = negative_iou
+        self.min_positive_iou = min_positive_iou
+
+    def __call__(
+        self,
+        boxes: Tensor,
+        truth: GroundTruth,
+        grids: Sequence[Grid],
+        num_anchors: int,
+        valid: Tensor,
+    ) -> Assignment:
+        """See :class:`Assigner`."""
+        iou = pairwise_box_iou(truth.boxes, boxes)  # (N, G, R)
+        iou.masked_fill_(~(truth.valid[:, :, None] & valid[:, None, :]), -1.0)
+        best_iou, matched = iou.max(dim=1)  # (N, R)
+
+        labels = torch.full_like(matched, IGNORED, dtype=torch.int8)
+        labels.masked_fill_(best_iou < self.negative_iou, NEGATIVE)
+        labels.masked_fill_(best_iou >= self.positive_iou, POSITIVE)
+
+        if self.min_positive_iou is not None:
+            best_of_object = iou.amax(dim=2, keepdim=True)  # (N, G, 1)
+            claims = (iou == best_of_object) & (best_of_object >= self.min_positive_iou)
+            claims &= truth.valid[:, :, None]
+            claimant = _last_object(claims)  # (N, R)
+            claimed = claimant >= 0
+            matched = torch.where(claimed, claimant, matched)
+            labels.masked_fill_(claimed, POSITIVE)
+
+        return Assignment(labels.masked_fill_(~valid, IGNORED), matched)
+
+
+AdjacentIgnore = Literal["all", "negatives", "none"]
+
+
+class RegionAssigner:
+    """Anchor-free assignment by position, as in Guided Anchoring (Cascade RPN, section 3.3).
+
+    Every object belongs to one level by its size. On that level, the cells in the middle of the
+    object (its *centre region*) learn it and those around (its *ignore region*) are ignored; where
+    objects overlap, the last one decides. The object's ignore region on the two adjacent levels is
+    ignored too.
+
+    Args:
+        center_ratio: side of the centre region relative to the object's (sigma_ctr).
+        ignore_ratio: side of the ignore region relative to the object's (sigma_ign).
+        anchor_scale: side of the anchors in strides; an object's level is the one whose anchors have
+            its size.
+        adjacent: what the adjacent levels ignore: ``"all"`` boxes in the region, also those which
+            learn another object (mmdet >= 2.8, the published weights); ``"negatives"`` only (as the
+            paper of Guided Anchoring has it); ``"none"`` (what the authors' code comes to, and so
+            the paper's numbers).
+        legacy_edges: edges of the regions as the authors' code rounds them, with cell centres half a
+            stride inside; goes with anchors whose offset is 0.5. Every object then keeps a cell.
+    """
+
+    def __init__(
+        self,
+        center_ratio: float = 0.2,
+        ignore_ratio: float = 0.5,
+        *,
+        anchor_scale: float = 8.0,
+        adjacent: AdjacentIgnore = "all",
+        legacy_edges: bool = False,
+    ):
+        if not 0 < center_ratio <= ignore_ratio:
+            raise ValueError(
+                "0 < center_ratio <= ignore_ratio must hold, not "
+                f"center_ratio={center_ratio}, ignore_ratio={ignore_ratio}."
+            )
+        if adjacent not in get_args(AdjacentIgnore):
+            raise ValueError(f"adjacent is 'all', 'negatives' or 'none', not {adjacent!r}.")
+        self.center_ratio = center_ratio
+        self.ignore_ratio = ignore_ratio
+        self.anchor_scale = anchor_scale
+        self.adjacent = adjacent
+        self.legacy_edges = legacy_edges
+
+    def __call__(
+        self,
+        boxes: Tensor,
+        truth: GroundTruth,
+        grids: Sequence[Grid],
+        num_anchors: int,
+        valid: Tensor,
+    ) -> Assignment:
+        """See :class:`Assigner`; the boxes themselves do not matter here, only their cells."""
+        levels = object_levels(truth.boxes, [g.stride for g in grids], self.anchor_scale)
+        labels, matched = [], []
+        for index, grid in enumerate(grids):
+            level_labels, level_matched = self._assign_level(truth, levels, index, grid)
+            labels.append(level_labels.flatten(1).repeat_interleave(num_anchors, dim=1))
+            matched.append(level_matched.flatten(1).repeat_interleave(num_anchors, dim=1))
+        all_labels = torch.cat(labels, dim=1).masked_fill_(~valid, IGNORED)
+        return Assignment(all_labels, torch.cat(matched, dim=1))
+
+    def _assign_level(
+        self, truth: GroundTruth, levels: Tensor, index: int, grid: Grid
+    ) -> tuple[Tensor, Tensor]:
+        """Labels and matched objects (N, Hi, Wi) of one level."""
+        own = truth.valid & (levels == index)  # (N, G)
+        ignore_y, ignore_x = self._region(truth.boxes, grid, self.ignore_ratio)
+        center_y, center_x = self._region(truth.boxes, grid, self.center_ratio)
+        around = _last_object(_outer(ignore_y & own[..., None], ignore_x))  # (N, Hi, Wi)
+        middle = _last_object(_outer(center_y & own[..., None], center_x))
+        # The centre region lies within the ignore region, so the last object around a cell either
+        # has it in its middle too or takes it away from all earlier ones.
+        labels = torch.full_like(around, NEGATIVE, dtype=torch.int8)
+        labels.masked_fill_(around >= 0, IGNORED)
+        labels.masked_fill_((middle >= 0) & (middle == around), POSITIVE)
+        if self.adjacent != "none":
+            near = truth.valid & ((levels - index).abs() == 1)
+            ignored = _covered(ignore_y & near[..., None], ignore_x)
+            if self.adjacent == "negatives":
+                ignored &= labels == NEGATIVE
+            labels.masked_fill_(ignored, IGNORED)
+        return labels, middle.clamp_(min=0)
+
+    def _region(self, boxes: Tensor, grid: Grid, ratio: float) -> tuple[Tensor, Tensor]:
+        """Rows (N, G, Hi) and columns (N, G, Wi) of the middle ``ratio`` of every box, as bool."""
+        x1, y1, x2, y2 = boxes.unbind(-1)
+        columns = self._span(x1, x2, grid.width, grid.stride, ratio)
+        rows = self._span(y1, y2, grid.height, grid.stride, ratio)
+        return rows, columns
+
+    def _span(self, low: Tensor, high: Tensor, size: int, stride: int, ratio: float) -> Tensor:
+        """Cells (N, G, size) of the middle ``ratio`` of the intervals ``low`` to ``high`` (N, G)."""
+        if self.legacy_edges:
+            low, high = (low + 0.5) / stride - 0.5, (high - 0.5) / stride - 0.5
+        else:
+            low, high = low / stride, high / stride
+        margin = (1 - ratio) / 2
+        first = torch.round((1 - margin) * low + margin * high)
+        last = torch.round(margin * low + (1 - margin) * high)
+        # Up to `size` and not `size - 1`: an object whose middle rounds to the far edge of the map
+        # has no cell there, unless the legacy rule gives it the last one.
+        limit = size - 1 if self.legacy_edges else size
+        first, last = first.clamp(0, limit), last.clamp(0, limit)
+        cells = torch.arange(size, device=low.device)
+        return (cells >= first[..., None]) & (cells <= last[..., None])
+
+
+def object_levels(boxes: Tensor, strides: Sequence[int], anchor_scale: float) -> Tensor:
+    """The level every object belongs to by its size (Guided Anchoring, section 3.4).
+
+    Args:
+        boxes: (..., 4) in pixels.
+        strides: stride of every level in pixels, each twice the one before.
+        anchor_scale: side of the anchors in strides.
+
+    Returns:
+        (...,) int64, index of the level whose anchors are nearest in size on a logarithmic scale.
+    """
+    scale = box_area(boxes).clamp(min=1e-6).sqrt()
+    level = torch.floor(scale.log2() - math.log2(anchor_scale * strides[0]) + 0.5)
+    return level.clamp(0, len(strides) - 1).long()
+
+
+def _last_object(claims: Tensor) -> Tensor:
+    """Index of the last object that claims a place, -1 for none: (N, G, ...) bool -> (N, ...)."""
+    number = torch.arange(1, claims.shape[1] + 1, device=claims.device, dtype=torch.int32)
+    number = number.view(-1, *[1] * (claims.dim() - 2))
+    return (claims * number).amax(dim=1).long() - 1
+
+
+def _outer(rows: Tensor, columns: Tensor) -> Tensor:
+    """(N, G, Hi), (N, G, Wi) -> (N, G, Hi, Wi), all bool."""
+    return rows[..., :, None] & columns[..., None, :]
+
+
+def _covered(rows: Tensor, columns: Tensor) -> Tensor:
+    """Cells (N, Hi, Wi) in the rows and columns of any object: a product of matrices, as counting
+    takes no (N, G, Hi, Wi) in memory."""
+    return torch.einsum("ngh,ngw->nhw", rows.float(), columns.float()) > 0

@@ -1,0 +1,68 @@
+"""The standard (dx, dy, dw, dh) coding of one box relative to another, with regression statistics.
+
+Why not Detectron2's ``Box2BoxTransform``: it clamps dw and dh from above only, while every released
+Cascade RPN was trained and is evaluated with a clamp on both sides, and its encoder asserts on the
+empty boxes that clipping produces between the stages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# A single step never grows or shrinks a side by more than this factor (as in Detectron2 and mmdet).
+MAX_SIDE_RATIO = 1000.0 / 16
+
+
+class BoxCoder:
+    """Codes target boxes as deltas to reference boxes, and back (Cascade RPN, equation 1).
+
+    Args:
+        stds: standard deviations of (dx, dy, dw, dh) in units of the reference box: a network output
+            of 1 means a delta of one standard deviation. The reciprocals of Detectron2's ``weights``.
+
+    Raises:
+        ValueError: if there are not four positive standard deviations.
+    """
+
+    def __init__(self, stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0)):
+        self.stds = tuple(float(s) for s in stds)
+        if len(self.stds) != 4 or not all(s > 0 for s in self.stds):
+            raise ValueError(f"stds must be four positive numbers (dx, dy, dw, dh), not {self.stds}.")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(stds={self.stds})"
+
+    def encode(self, references: Tensor, targets: Tensor) -> Tensor:
+        """Deltas (..., 4) that lead from ``references`` (..., 4) to ``targets`` (..., 4).
+
+        A reference without width or height is coded as if it were 1e-6 wide: finite, but of no use.
+        """
+        rx, ry, rw, rh = _center_and_size(references)
+        tx, ty, tw, th = _center_and_size(targets)
+        rw, rh, tw, th = (side.clamp(min=1e-6) for side in (rw, rh, tw, th))
+        deltas = ((tx - rx) / rw, (ty - ry) / rh, (tw / rw).log(), (th / rh).log())
+        return torch.stack([d / std for d, std in zip(deltas, self.stds, strict=True)], dim=-1)
+
+    def decode(self, references: Tensor, deltas: Tensor) -> Tensor:
+        """Boxes (..., 4) that ``deltas`` (..., 4) make of ``references`` (..., 4); not clipped.
+
+        Works in float32 at least, whatever the precision of the deltas.
+        """
+        deltas = deltas if deltas.dtype == torch.float64 else deltas.float()
+        limit = math.log(MAX_SIDE_RATIO)
+        cx, cy, w, h = _center_and_size(references)
+        # Number by number: a tensor of the four would have to be sent to the device, which waits.
+        dx, dy, dw, dh = (d * std for d, std in zip(deltas.unbind(-1), self.stds, strict=True))
+        cx, cy = cx + dx * w, cy + dy * h
+        w = w * dw.clamp(-limit, limit).exp()
+        h = h * dh.clamp(-limit, limit).exp()
+        return torch.stack((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), dim=-1)
+
+
+def _center_and_size(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1

@@ -1,0 +1,53 @@
+"""Regression losses of a stage: from predicted deltas to one value a box.
+
+Shape shorthand: ``(..., 4)`` deltas or boxes, ``(...)`` losses.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..layers.losses import IoULossMode, iou_loss
+from .box_coder import BoxCoder
+
+
+class BoxLoss(Protocol):
+    """What a stage expects of a regression loss."""
+
+    def __call__(self, deltas: Tensor, boxes: Tensor, targets: Tensor, coder: BoxCoder) -> Tensor:
+        """Loss (...,) of the ``deltas`` (..., 4) predicted for ``boxes`` that should be ``targets``."""
+
+
+class IoULoss:
+    """IoU between the decoded box, not clipped to the image, and its target.
+
+    Args:
+        mode: ``"linear"`` (all published weights) or ``"log"``; see
+            :func:`cascade_rpn_d2.layers.iou_loss`.
+    """
+
+    def __init__(self, mode: IoULossMode = "linear"):
+        self.mode = mode
+
+    def __call__(self, deltas: Tensor, boxes: Tensor, targets: Tensor, coder: BoxCoder) -> Tensor:
+        """See :class:`BoxLoss`."""
+        return iou_loss(coder.decode(boxes, deltas), targets, self.mode)
+
+
+class SmoothL1Loss:
+    """Smooth L1 between predicted and true deltas, in standard deviations, summed over the four.
+
+    Args:
+        beta: where the loss turns from quadratic to linear (1/9 in the released code; 0 is L1).
+    """
+
+    def __init__(self, beta: float = 1.0 / 9):
+        self.beta = float(beta)
+
+    def __call__(self, deltas: Tensor, boxes: Tensor, targets: Tensor, coder: BoxCoder) -> Tensor:
+        """See :class:`BoxLoss`."""
+        wanted = coder.encode(boxes, targets)
+        return F.smooth_l1_loss(deltas, wanted, beta=self.beta, reduction="none").sum(dim=-1)

@@ -1,0 +1,90 @@
+"""The ground truth of a batch and the cells of its feature pyramid, as tensors of one shape.
+
+Images hold different numbers of objects; padding them to the largest number lets assignment and
+losses work on the whole batch at once, without a loop over images and without reading a number back
+from the device.
+
+Shape shorthand: ``N`` images, ``G`` objects an image after padding (at least 1), ``A`` anchors a
+cell, ``Hi, Wi`` height and width of level i in cells, ``R`` boxes an image: the sum of ``Hi*Wi*A``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from detectron2.structures import Instances
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Objects of a batch of images.
+
+    Attributes:
+        boxes: (N, G, 4) XYXY in pixels of the resized image; zeros where there is no object.
+        valid: (N, G) bool, which of them are objects and which are padding.
+    """
+
+    boxes: Tensor
+    valid: Tensor
+
+    @classmethod
+    def from_instances(cls, instances: Sequence[Instances]) -> GroundTruth:
+        """Pad the ``gt_boxes`` of every image to one shape; G is 1 when no image has an object."""
+        boxes = pad_sequence([x.gt_boxes.tensor for x in instances], batch_first=True)
+        valid = pad_sequence(
+            [x.gt_boxes.tensor.new_ones(len(x), dtype=torch.bool) for x in instances],
+            batch_first=True,
+        )
+        if boxes.shape[1] == 0:
+            boxes = boxes.new_zeros((len(instances), 1, 4))
+            valid = valid.new_zeros((len(instances), 1))
+        return cls(boxes, valid)
+
+    def of(self, index: Tensor) -> Tensor:
+        """Boxes (N, K, 4) of the objects with ``index`` (N, K)."""
+        return self.boxes.gather(1, index[..., None].expand(-1, -1, 4))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of one feature level: ``height`` x ``width`` cells, ``stride`` pixels apart."""
+
+    height: int
+    width: int
+    stride: int
+
+    @property
+    def cells(self) -> int:
+        return self.height * self.width
+
+
+def valid_cells(
+    grids: Sequence[Grid], image_sizes: Tensor, num_anchors: int, size_divisibility: int
+) -> Tensor:
+    """Which boxes belong to a cell of their image rather than to the padding of the batch.
+
+    An image alone would be padded to a multiple of ``size_divisibility``; the cells of that padded
+    image count, those which exist only because a larger image is in the batch do not.
+
+    Args:
+        grids: the L levels.
+        image_sizes: (N, 2) height and width in pixels, without padding.
+        num_anchors: A, boxes per cell.
+        size_divisibility: to a multiple of what an image is padded (32 for an FPN).
+
+    Returns:
+        (N, R) bool.
+    """
+    padded = (image_sizes / size_divisibility).ceil() * size_divisibility  # (N, 2)
+    levels = []
+    for grid in grids:
+        rows, columns = (padded / grid.stride).ceil().unbind(-1)  # (N,)
+        in_y = torch.arange(grid.height, device=padded.device) < rows[:, None]  # (N, Hi)
+        in_x = torch.arange(grid.width, device=padded.device) < columns[:, None]  # (N, Wi)
+        inside = in_y[:, :, None] & in_x[:, None, :]  # (N, Hi, Wi)
+        levels.append(inside.flatten(1).repeat_interleave(num_anchors, dim=1))
+    return torch.cat(levels, dim=1)

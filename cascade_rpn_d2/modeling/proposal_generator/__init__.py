@@ -1,0 +1,18 @@
+"""Proposal generators: sequences of stages, and the parts a stage is made of."""
+
+from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
+from .cascade_rpn import CascadeRPN
+from .predictor import BoxPredictor, Prediction
+from .stage import Stage, StageLosses, StageState
+
+__all__ = [
+    "AdaptiveAlignment",
+    "BoxPredictor",
+    "CascadeRPN",
+    "ConvAlignment",
+    "LearnedAlignment",
+    "Prediction",
+    "Stage",
+    "StageLosses",
+    "StageState",
+]

@@ -1,0 +1,279 @@
+"""Cascade RPN: a sequence of stages that turns anchors into proposals (Cascade RPN, Algorithm 1).
+
+RPN with one anchor, Iterative RPN, Iterative RPN+ and Cascade RPN with any number of stages are all
+this class with other stages.
+
+Shape shorthand: ``N`` images, ``L`` levels, ``A`` anchors a cell, ``Hi, Wi`` cells of level i, ``R``
+boxes an image: the sum of ``Hi*Wi*A``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.anchor_generator import build_anchor_generator
+from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
+from detectron2.modeling.proposal_generator.proposal_utils import find_top_rpn_proposals
+from detectron2.structures import ImageList, Instances
+from detectron2.utils.events import get_event_storage, has_event_storage
+from torch import Tensor, nn
+
+from ..ground_truth import Grid, GroundTruth, valid_cells
+from .predictor import Prediction
+from .stage import Stage, StageLosses, StageState
+from .yacs import stages_from_config
+
+
+@PROPOSAL_GENERATOR_REGISTRY.register()
+class CascadeRPN(nn.Module):
+    """Proposals by a cascade of stages.
+
+    Every stage refines the boxes of the one before; the last one scores them. The losses are named
+    ``loss_rpn_stage1_loc``, ``loss_rpn_stage2_cls``, ``loss_rpn_stage2_loc``, ... as built, and the
+    event storage receives ``rpn/stage1_num_pos`` (positives an image) and ``rpn/stage1_iou`` (mean
+    IoU of the stage's boxes with their targets), ...
+
+    Args:
+        in_features: names of the L feature maps to read, finest first.
+        anchor_generator: makes A anchors per cell, the same number on every level.
+        stages: the stages in order; the last one classifies.
+        pre_nms_topk: proposals kept per level before NMS, while (training, testing).
+        post_nms_topk: proposals kept per image, while (training, testing).
+        nms_thresh: IoU above which the lower of two proposals is suppressed.
+        nms_across_levels: suppress between levels too, rather than within each level only.
+        min_box_size: proposals whose width or height is not above this (pixels) are dropped.
+        size_divisibility: to a multiple of what an image would be padded alone; cells beyond take
+            no part in training.
+        propose_in_training: whether proposals are made while training. A model of proposals only
+            does not need them and trains faster without.
+        log_period: iterations between two looks at the statistics, as each makes the host wait for
+            the device.
+
+    Raises:
+        ValueError: if the stages do not fit together or do not fit the anchors.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_features: Sequence[str],
+        anchor_generator: nn.Module,
+        stages: Sequence[Stage],
+        pre_nms_topk: tuple[int, int] = (2000, 2000),
+        post_nms_topk: tuple[int, int] = (2000, 2000),
+        nms_thresh: float = 0.8,
+        nms_across_levels: bool = False,
+        min_box_size: float = 0.0,
+        size_divisibility: int = 32,
+        propose_in_training: bool = True,
+        log_period: int = 20,
+    ):
+        super().__init__()
+        self.in_features = list(in_features)
+        self.anchor_generator = anchor_generator
+        self.stages = nn.ModuleList(stages)
+        self.pre_nms_topk = {True: pre_nms_topk[0], False: pre_nms_topk[1]}
+        self.post_nms_topk = {True: post_nms_topk[0], False: post_nms_topk[1]}
+        self.nms_thresh = nms_thresh
+        self.nms_across_levels = nms_across_levels
+        self.min_box_size = min_box_size
+        self.size_divisibility = size_divisibility
+        self.propose_in_training = propose_in_training
+        self.log_period = log_period
+        self.num_anchors = check_stages(list(stages), anchor_generator)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
+        """Arguments from yacs keys, see :func:`cascade_rpn_d2.config.add_cascade_rpn_config`."""
+        in_features = list(cfg.MODEL.RPN.IN_FEATURES)
+        shapes = [input_shape[name] for name in in_features]
+        anchor_generator = build_anchor_generator(cfg, shapes)
+        return {
+            "in_features": in_features,
+            "anchor_generator": anchor_generator,
+            "stages": stages_from_config(cfg, shapes, anchor_generator.num_anchors[0]),
+            "pre_nms_topk": (cfg.MODEL.RPN.PRE_NMS_TOPK_TRAIN, cfg.MODEL.RPN.PRE_NMS_TOPK_TEST),
+            "post_nms_topk": (cfg.MODEL.RPN.POST_NMS_TOPK_TRAIN, cfg.MODEL.RPN.POST_NMS_TOPK_TEST),
+            "nms_thresh": cfg.MODEL.RPN.NMS_THRESH,
+            "nms_across_levels": cfg.MODEL.CASCADE_RPN.NMS_ACROSS_LEVELS,
+            "min_box_size": cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
+            "propose_in_training": cfg.MODEL.META_ARCHITECTURE != "ProposalNetwork",
+        }
+
+    def forward(
+        self,
+        images: ImageList,
+        features: Mapping[str, Tensor],
+        gt_instances: Sequence[Instances] | None = None,
+    ) -> tuple[list[Instances], dict[str, Tensor]]:
+        """Propose boxes and, while training, take the losses.
+
+        Args:
+            images: the N input images.
+            features: maps (N, C, Hi, Wi) by name.
+            gt_instances: ``gt_boxes`` of every image; needed while training.
+
+        Returns:
+            ``proposal_boxes`` and ``objectness_logits`` of every image, best first (an empty list
+            while training without ``propose_in_training``), and the losses by name (empty at test).
+        """
+        maps = [features[name] for name in self.in_features]
+        grids = self._grids(maps)
+        image_sizes = _image_sizes(images, maps[0].device)
+        losses: dict[str, Tensor] = {}
+        if self.training:
+            if gt_instances is None:
+                raise ValueError("CascadeRPN needs gt_instances while training.")
+            truth = GroundTruth.from_instances(gt_instances)
+            valid = valid_cells(grids, image_sizes, self.num_anchors, self.size_divisibility)
+
+        for number, (stage, boxes, prediction, refined) in enumerate(
+            self._run(maps, grids, image_sizes), start=1
+        ):
+            if self.training:
+                outcome = stage.losses(boxes, prediction, truth, grids, valid)
+                losses.update(
+                    {f"loss_rpn_stage{number}_{kind}": v for kind, v in outcome.losses.items()}
+                )
+                self._log(number, outcome)
+
+        if self.training and not self.propose_in_training:
+            return [], losses
+        assert prediction.logits is not None  # checked when the stages were put together
+        return self._select(refined, prediction.logits, grids, images.image_sizes), losses
+
+    @torch.no_grad()
+    def propose_by_stage(
+        self, images: ImageList, features: Mapping[str, Tensor]
+    ) -> list[list[Instances]]:
+        """The boxes of every stage as proposals, to look at what each of them adds.
+
+        Stages before the last have no score: a cell's box is ranked by the last stage's objectness
+        of that cell.
+
+        Returns:
+            For every stage the proposals of every image.
+        """
+        maps = [features[name] for name in self.in_features]
+        grids = self._grids(maps)
+        image_sizes = _image_sizes(images, maps[0].device)
+        steps = list(self._run(maps, grids, image_sizes))
+        logits = steps[-1][2].logits
+        assert logits is not None  # checked when the stages were put together
+        return [
+            self._select(refined, logits, grids, images.image_sizes) for *_, refined in steps
+        ]
+
+    def _run(
+        self, maps: list[Tensor], grids: Sequence[Grid], image_sizes: Tensor
+    ) -> Iterator[tuple[Stage, Tensor, Prediction, Tensor]]:
+        """Yields every stage with its input boxes, its prediction and its refined, clipped boxes."""
+        anchors = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (R, 4)
+        state = StageState(anchors.expand(len(image_sizes), -1, -1), maps)
+        for stage in self.stages:
+            prediction, handed_on = stage(state, grids)
+            refined = stage.refine(state.boxes, prediction, image_sizes)
+            yield stage, state.boxes, prediction, refined
+            state = StageState(refined, handed_on)
+
+    def _grids(self, maps: Sequence[Tensor]) -> list[Grid]:
+        strides = self.anchor_generator.strides
+        return [Grid(*x.shape[-2:], int(s)) for x, s in zip(maps, strides, strict=True)]
+
+    @torch.no_grad()
+    def _select(
+        self,
+        boxes: Tensor,
+        logits: Tensor,
+        grids: Sequence[Grid],
+        image_sizes: list[tuple[int, int]],
+    ) -> list[Instances]:
+        """The best of the boxes (N, R, 4) by their logits (N, R), after NMS."""
+        counts = [grid.cells * self.num_anchors for grid in grids]
+        # A copy, because Detectron2's selection works in place on what it is given.
+        box_levels = list(boxes.split(counts, dim=1))
+        logit_levels = list(logits.detach().float().split(counts, dim=1))
+        topk = self.pre_nms_topk[self.training]
+        if self.nms_across_levels:
+            box_levels, logit_levels = _best_of_levels(box_levels, logit_levels, topk)
+            topk = box_levels[0].shape[1]
+        return find_top_rpn_proposals(
+            box_levels,
+            logit_levels,
+            image_sizes,
+            self.nms_thresh,
+            topk,
+            self.post_nms_topk[self.training],
+            self.min_box_size,
+            self.training,
+        )
+
+    def _log(self, number: int, outcome: StageLosses) -> None:
+        if not has_event_storage():
+            return
+        storage = get_event_storage()
+        if storage.iter % self.log_period == 0:
+            for name, value in outcome.statistics.items():
+                storage.put_scalar(f"rpn/stage{number}_{name}", value)
+
+
+def check_stages(stages: Sequence[Stage], anchor_generator: nn.Module) -> int:
+    """Check that the stages fit together and fit the anchors.
+
+    Returns:
+        A, the number of anchors per cell.
+
+    Raises:
+        ValueError: in one sentence, what does not fit.
+    """
+    if not stages:
+        raise ValueError("CascadeRPN needs at least one stage.")
+    if not stages[-1].classifies:
+        raise ValueError(
+            "The last stage must classify, or proposals have no score: give its predictor "
+            "objectness=True."
+        )
+    numbers = set(anchor_generator.num_anchors)
+    if len(numbers) != 1:
+        raise ValueError(f"Every level must have as many anchors a cell, not {sorted(numbers)}.")
+    num_anchors = numbers.pop()
+    for number, stage in enumerate(stages, start=1):
+        if stage.predictor.num_anchors != num_anchors:
+            raise ValueError(
+                f"Stage {number} predicts {stage.predictor.num_anchors} boxes a cell, but there are "
+                f"{num_anchors} anchors a cell."
+            )
+        if getattr(stage.align, "one_box_per_cell", False) and num_anchors != 1:
+            raise ValueError(
+                f"The alignment of stage {number} follows the box of a cell, which takes one anchor "
+                f"a cell instead of {num_anchors}."
+            )
+        offset = getattr(stage.align, "center_offset", None)
+        if offset is not None and offset != anchor_generator.offset:
+            raise ValueError(
+                f"The alignment of stage {number} has center_offset={offset}, but the anchors are "
+                f"generated with offset={anchor_generator.offset}: they must be equal."
+            )
+    return num_anchors
+
+
+def _image_sizes(images: ImageList, device: torch.device) -> Tensor:
+    """Heights and widths (N, 2) on the device, without waiting for it."""
+    return torch.tensor(images.image_sizes).to(device, non_blocking=True)
+
+
+def _best_of_levels(
+    boxes: Sequence[Tensor], logits: Sequence[Tensor], topk: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The ``topk`` best boxes of every level, put together as if they were of one level."""
+    kept_boxes, kept_logits = [], []
+    for level_boxes, level_logits in zip(boxes, logits, strict=True):
+        values, index = level_logits.topk(min(topk, level_logits.shape[1]), dim=1)
+        kept_logits.append(values)
+        kept_boxes.append(level_boxes.gather(1, index[..., None].expand(-1, -1, 4)))
+    return [torch.cat(kept_boxes, dim=1)], [torch.cat(kept_logits, dim=1)]

@@ -1,0 +1,123 @@
+"""The stages of a :class:`CascadeRPN` from yacs keys; LazyConfig files list their stages instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
+from torch import nn
+
+from ..assignment import Assigner, IoUAssigner, RegionAssigner
+from ..box_coder import BoxCoder
+from ..box_losses import BoxLoss, IoULoss, SmoothL1Loss
+from ..sampling import AllSampler, RandomSampler, Sampler
+from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
+from .predictor import BoxPredictor
+from .stage import Stage
+
+# The keys of MODEL.CASCADE_RPN that hold one value a stage.
+PER_STAGE = (
+    "ALIGNMENT",
+    "ASSIGNMENT",
+    "IOU_THRESHOLDS",
+    "SAMPLING",
+    "BBOX_REG_STDS",
+    "CLASSIFY",
+    "BRIDGE",
+)
+
+
+def stages_from_config(cfg: CfgNode, shapes: Sequence[ShapeSpec], num_anchors: int) -> list[Stage]:
+    """Build the stages that ``cfg.MODEL.CASCADE_RPN`` describes.
+
+    Args:
+        cfg: a config with the keys of :func:`cascade_rpn_d2.config.add_cascade_rpn_config`.
+        shapes: of the feature maps, which must agree in their channels.
+        num_anchors: A, anchors per cell.
+
+    Raises:
+        ValueError: if the per-stage keys differ in length, a value is unknown, or the maps differ in
+            channels.
+    """
+    node = cfg.MODEL.CASCADE_RPN
+    lengths = {key: len(node[key]) for key in PER_STAGE}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(
+            f"Give every per-stage key of MODEL.CASCADE_RPN one value a stage; now they have {lengths}."
+        )
+    channels = {shape.channels for shape in shapes}
+    if len(channels) != 1:
+        raise ValueError(
+            "CascadeRPN shares its layers between levels, which takes maps of as many channels, not "
+            f"{sorted(c or 0 for c in channels)}."
+        )
+    width = channels.pop()
+    return [
+        Stage(
+            align=_alignment(node.ALIGNMENT[i], width, node.DILATION, cfg),
+            predictor=BoxPredictor(
+                width, num_anchors=num_anchors, objectness=bool(node.CLASSIFY[i])
+            ),
+            box_coder=BoxCoder(node.BBOX_REG_STDS[i]),
+            assigner=_assigner(node.ASSIGNMENT[i], node.IOU_THRESHOLDS[i], node),
+            sampler=_sampler(node.SAMPLING[i], cfg),
+            box_loss=_box_loss(node.BBOX_REG_LOSS_TYPE, cfg),
+            loc_weight=node.LOC_LOSS_WEIGHT,
+            cls_weight=node.CLS_LOSS_WEIGHT,
+            bridge=bool(node.BRIDGE[i]),
+        )
+        for i in range(len(node.ALIGNMENT))
+    ]
+
+
+def _alignment(kind: str, width: int, dilation: int, cfg: CfgNode) -> nn.Module:
+    center_offset = cfg.MODEL.ANCHOR_GENERATOR.OFFSET
+    return _choice("ALIGNMENT", kind, {
+        "none": lambda: ConvAlignment(width, width),
+        "dilated": lambda: ConvAlignment(width, width, dilation=dilation),
+        "center": lambda: AdaptiveAlignment(
+            width, width, center_only=True, center_offset=center_offset
+        ),
+        "adaptive": lambda: AdaptiveAlignment(width, width, center_offset=center_offset),
+        "learned": lambda: LearnedAlignment(width, width),
+    })  # fmt: skip
+
+
+def _assigner(kind: str, thresholds: Sequence[float], node: CfgNode) -> Assigner:
+    return _choice("ASSIGNMENT", kind, {
+        "region": lambda: RegionAssigner(
+            node.REGION.CENTER_RATIO,
+            node.REGION.IGNORE_RATIO,
+            anchor_scale=node.REGION.ANCHOR_SCALE,
+            adjacent=node.REGION.ADJACENT,
+            legacy_edges=node.REGION.LEGACY_EDGES,
+        ),
+        "iou": lambda: IoUAssigner(*thresholds),
+    })  # fmt: skip
+
+
+def _sampler(kind: str, cfg: CfgNode) -> Sampler:
+    return _choice("SAMPLING", kind, {
+        "all": lambda: AllSampler(),
+        "random": lambda: RandomSampler(
+            cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE, cfg.MODEL.RPN.POSITIVE_FRACTION
+        ),
+    })  # fmt: skip
+
+
+def _box_loss(kind: str, cfg: CfgNode) -> BoxLoss:
+    return _choice("BBOX_REG_LOSS_TYPE", kind, {
+        "iou": lambda: IoULoss("linear"),
+        "iou_log": lambda: IoULoss("log"),
+        "smooth_l1": lambda: SmoothL1Loss(cfg.MODEL.RPN.SMOOTH_L1_BETA),
+    })  # fmt: skip
+
+
+def _choice(key: str, kind: str, choices: dict[str, Any]) -> Any:
+    if kind not in choices:
+        raise ValueError(
+            f"MODEL.CASCADE_RPN.{key} knows {', '.join(map(repr, choices))}, not {kind!r}."
+        )
+    return choices[kind]()

@@ -1,0 +1,27 @@
+"""Pictures of proposals, stages, sampling points, detections and curves.
+
+Everything takes and returns images as (H, W, 3) uint8 arrays in RGB order.
+"""
+
+from .canvas import save_image
+from .curves import plot_recall_curves, recall_figure
+from .detections import draw_detections
+from .panels import Panel, panel_grid
+from .proposals import draw_ground_truth, draw_proposals, recall_caption
+from .sampling_points import draw_sampling_points, sampling_points
+from .stages import draw_stages
+
+__all__ = [
+    "Panel",
+    "draw_detections",
+    "draw_ground_truth",
+    "draw_proposals",
+    "draw_sampling_points",
+    "draw_stages",
+    "panel_grid",
+    "plot_recall_curves",
+    "recall_caption",
+    "recall_figure",
+    "sampling_points",
+    "save_image",
+]

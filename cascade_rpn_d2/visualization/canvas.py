@@ -1,0 +1,198 @@
+"""The few strokes that every picture is made of: boxes, dots, arrows and words on an RGB array.
+
+Images are (H, W, 3) uint8 in RGB order. Coordinates are continuous as everywhere in this package:
+the first pixel reaches from 0 to 1, so its centre is at 0.5. Lines are anti-aliased and placed to a
+fraction of a pixel. The functions named ``draw_*`` change the image that they are given.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.structures import Boxes
+from PIL import Image, ImageDraw, ImageFont
+
+Color = tuple[int, int, int]
+RGBImage = npt.NDArray[np.uint8]
+
+_FRACTION_BITS = 4
+# Far outside any image, and yet within the 32 bit that OpenCV has for shifted coordinates.
+_FARTHEST = 1e6
+
+
+def as_rgb(image: Any) -> RGBImage:
+    """A copy of an image that may be drawn on.
+
+    Raises:
+        ValueError: if it is not an (H, W, 3) uint8 array with at least one pixel.
+    """
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or array.size == 0:
+        raise ValueError(
+            "An image must be an (H, W, 3) uint8 array in RGB order, not "
+            f"{array.shape} {array.dtype}."
+        )
+    return np.array(array, order="C")
+
+
+def as_boxes(boxes: Any) -> npt.NDArray[np.float64]:
+    """Boxes (n, 4) XYXY of a tensor on any device, an array, a list or a Detectron2 ``Boxes``.
+
+    Raises:
+        ValueError: if they have another shape or are not finite.
+    """
+    if isinstance(boxes, Boxes):
+        boxes = boxes.tensor
+    if isinstance(boxes, torch.Tensor):
+        boxes = boxes.detach().cpu().double().numpy()
+    array = np.asarray(boxes, dtype=np.float64)
+    if array.size == 0:
+        return np.zeros((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
+        raise ValueError(f"Boxes must be finite and of shape (n, 4), not {array.shape}.")
+    return array
+
+
+def rescale(image: RGBImage, scale: float) -> RGBImage:
+    """An image ``scale`` times as large, at least one pixel wide and high."""
+    height, width = image.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size == (width, height):
+        return image.copy()
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
+
+
+def fade(image: RGBImage, amount: float, towards: Color = (255, 255, 255)) -> RGBImage:
+    """An image mixed with a colour: unchanged for an ``amount`` of 0, only the colour for 1."""
+    mixed = image * (1.0 - amount) + np.asarray(towards) * amount
+    return np.asarray(mixed.round(), dtype=np.uint8)
+
+
+def draw_boxes(
+    image: RGBImage, boxes: Any, color: Color, thickness: int = 1, opacity: float = 1.0
+) -> None:
+    """Outline boxes (n, 4), in pixels of the image; the line is centred on the edge of the box.
+
+    A line of one pixel is moved to the nearest pixels, or it would be smeared over two of them.
+    """
+    height, width = image.shape[:2]
+    size = np.array([width, height, width, height])
+    for box in as_boxes(boxes):
+        # An edge on the border of the image is drawn on the last pixels that can be seen.
+        edges = np.where(np.abs(box - size) <= 0.5, size - 0.5, box)
+        edges = np.floor(edges) + 0.5 if thickness == 1 else edges
+        (x1, y1, x2, y2), half = edges, thickness / 2
+        left, top, right, bottom = x1 - half, y1 - half, x2 + half, y2 + half
+        if min(x2 - x1, y2 - y1) <= thickness:
+            fill_box(image, (left, top, right, bottom), color, opacity)
+            continue
+        for bar in (
+            (left, top, right, y1 + half),
+            (left, y2 - half, right, bottom),
+            (left, y1 + half, x1 + half, y2 - half),
+            (x2 - half, y1 + half, right, y2 - half),
+        ):
+            fill_box(image, bar, color, opacity)
+
+
+def fill_box(image: RGBImage, box: Sequence[float], color: Color, opacity: float = 1.0) -> None:
+    """Fill a box (x1, y1, x2, y2); a pixel that it covers in part takes that part of the colour.
+
+    OpenCV's anti-aliased lines are wider than asked for, too wide for crowds of small boxes.
+    """
+    x1, y1, x2, y2 = box
+    columns, across = _coverage(x1, x2, image.shape[1])
+    rows, down = _coverage(y1, y2, image.shape[0])
+    share = opacity * down[:, None, None] * across[None, :, None]
+    part = image[rows, columns]
+    part[:] = np.rint(part + share * (np.asarray(color) - part.astype(np.float64)))
+
+
+def _coverage(start: float, end: float, size: int) -> tuple[slice, npt.NDArray[np.float64]]:
+    """Which of ``size`` pixels in a line an interval touches, and the shares that it covers."""
+    start, end = max(start, 0.0), min(end, float(size))
+    if start >= end:
+        return slice(0, 0), np.zeros(0)
+    pixels = np.arange(int(start), int(np.ceil(end)))
+    return slice(pixels[0], pixels[-1] + 1), np.minimum(pixels + 1, end) - np.maximum(pixels, start)
+
+
+def draw_dot(image: RGBImage, point: Sequence[float], radius: float, color: Color) -> None:
+    """A filled disc around ``point`` (x, y), its dark rim setting it off from any background."""
+    center = (_fixed_point(point[0]), _fixed_point(point[1]))
+    for size, paint in ((radius + 1.0, (20, 20, 20)), (radius, color)):
+        fixed = round(size * (1 << _FRACTION_BITS))
+        cv2.circle(image, center, fixed, paint, cv2.FILLED, cv2.LINE_AA, shift=_FRACTION_BITS)
+
+
+def draw_arrow(
+    image: RGBImage, start: Sequence[float], end: Sequence[float], color: Color, thickness: int = 1
+) -> None:
+    """An arrow from ``start`` (x, y) to ``end`` (x, y)."""
+    first, last = ((_fixed_point(x), _fixed_point(y)) for x, y in (start, end))
+    length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
+    if length > 0:
+        tip = min(0.5, (5.0 + thickness) / length)
+        cv2.arrowedLine(
+            image, first, last, color, thickness, cv2.LINE_AA, _FRACTION_BITS, tipLength=tip
+        )
+
+
+def draw_text(
+    image: RGBImage,
+    text: str,
+    position: tuple[float, float],
+    size: int = 14,
+    color: Color = (30, 30, 30),
+    bold: bool = False,
+    anchor: str = "la",
+) -> None:
+    """Words at ``position`` (x, y); ``size`` in pixels, ``anchor`` as Pillow has it."""
+    canvas = Image.fromarray(image)
+    ImageDraw.Draw(canvas).text(position, text, color, font(size, bold), anchor)
+    image[:] = np.asarray(canvas)
+
+
+def text_width(text: str, size: int, bold: bool = False) -> int:
+    """Pixels that a line of words takes."""
+    return round(font(size, bold).getlength(text))
+
+
+@functools.lru_cache(maxsize=32)
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which Matplotlib brings along, so that pictures look the same everywhere."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
+
+
+def save_image(path: str | os.PathLike[str], image: RGBImage) -> None:
+    """Write an RGB image; the suffix chooses the format, and missing folders are made.
+
+    Raises:
+        ValueError: if OpenCV knows no format of that suffix.
+        OSError: if the file cannot be written.
+    """
+    file = Path(path)
+    try:
+        ok, data = cv2.imencode(file.suffix, cv2.cvtColor(as_rgb(image), cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        ok = False
+    if not ok:
+        raise ValueError(f"Cannot write '{file}': name it *.png or *.jpg.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data.tobytes())
+
+
+def _fixed_point(value: float) -> int:
+    # OpenCV puts the centre of the first pixel at 0, we at 0.5.
+    return round((min(max(value, -_FARTHEST), _FARTHEST) - 0.5) * (1 << _FRACTION_BITS))

@@ -1,0 +1,149 @@
+"""A grid of labelled pictures with headers and a legend: how results are compared side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .canvas import Color, RGBImage, as_rgb, draw_boxes, draw_text, fill_box, rescale, text_width
+
+_TEXT = (36, 41, 47)
+_QUIET = (87, 96, 106)
+# Behind a colour of the legend: as dark as the pictures mostly are, so that white can be seen.
+_SWATCH = (70, 74, 80)
+_FONT, _GAP = 14, 10
+_LINE = _FONT + 8  # height of a line of words
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a grid.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        caption: words below it.
+    """
+
+    image: RGBImage
+    caption: str = ""
+
+
+def cell_size(width: int, columns: int) -> int:
+    """Pixels of the square cell that each picture of a grid is fitted into.
+
+    Raises:
+        ValueError: if the grid is too narrow for its columns.
+    """
+    size = (width - _GAP * (columns + 1)) // columns if columns else 0
+    if size < 16:
+        raise ValueError(f"A grid of {columns} columns cannot be {width} pixels wide.")
+    return size
+
+
+def fitting_scale(image: RGBImage, cell: int) -> float:
+    """The factor that makes an image as large as fits into a square of ``cell`` pixels.
+
+    Whoever draws at this scale gets lines that the grid does not have to resample.
+    """
+    return cell / max(image.shape[:2])
+
+
+def panel_grid(
+    rows: Sequence[Sequence[Panel]],
+    headers: Sequence[str] = (),
+    legend: Sequence[tuple[Color, str]] = (),
+    width: int = 1120,
+) -> RGBImage:
+    """Put pictures side by side.
+
+    Args:
+        rows: the panels, every row as long as the first.
+        headers: words above the columns, one each, or none at all.
+        legend: colours and what they mean, in one line at the bottom, wrapped where it is too long.
+        width: pixels of the result; panels are scaled to fit.
+
+    Returns:
+        (H, width, 3) uint8, RGB, on white.
+
+    Raises:
+        ValueError: if there is no panel, or if rows and headers are not equally long.
+    """
+    columns = len(rows[0]) if rows else 0
+    if not columns:
+        raise ValueError("A grid needs at least one panel.")
+    lengths = {len(row) for row in rows} | ({len(headers)} if headers else set())
+    if lengths != {columns}:
+        raise ValueError(f"Rows and headers must be equally long, not {sorted(lengths)}.")
+    cell = cell_size(width, columns)
+    parts = [_header_line(headers, cell, width)] if headers else [_white(_GAP, width)]
+    parts += [_row(row, cell, width) for row in rows]
+    if legend:
+        parts.append(_legend_lines(legend, width))
+    return np.concatenate(parts)
+
+
+def _white(height: int, width: int) -> RGBImage:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def _lefts(count: int, cell: int, width: int) -> list[int]:
+    """Where the columns begin, the rest of the width shared by both margins."""
+    margin = (width - count * cell - (count - 1) * _GAP) // 2
+    return [margin + i * (cell + _GAP) for i in range(count)]
+
+
+def _header_line(headers: Sequence[str], cell: int, width: int) -> RGBImage:
+    line = _white(_LINE + _GAP, width)
+    for left, words in zip(_lefts(len(headers), cell, width), headers, strict=True):
+        draw_text(
+            line, words, (left + cell / 2, _GAP / 2 + _LINE / 2), _FONT + 1, _TEXT, True, "mm"
+        )
+    return line
+
+
+def _row(panels: Sequence[Panel], cell: int, width: int) -> RGBImage:
+    images = []
+    for panel in panels:
+        image = as_rgb(panel.image)
+        images.append(rescale(image, fitting_scale(image, cell)))
+    height = max(image.shape[0] for image in images)
+    has_captions = any(panel.caption for panel in panels)
+    row = _white(height + (_LINE if has_captions else 0) + _GAP, width)
+    for left, image, panel in zip(_lefts(len(panels), cell, width), images, panels, strict=True):
+        h, w = image.shape[:2]
+        top, start = (height - h) // 2, left + (cell - w) // 2
+        row[top : top + h, start : start + w] = image
+        draw_text(
+            row,
+            panel.caption,
+            (left + cell / 2, height + _LINE / 2),
+            _FONT - 1,
+            _QUIET,
+            anchor="mm",
+        )
+    return row
+
+
+def _legend_lines(legend: Sequence[tuple[Color, str]], width: int) -> RGBImage:
+    swatch, room = 24, 26
+    lines: list[list[tuple[Color, str, int]]] = [[]]
+    taken = 0
+    for color, words in legend:
+        need = swatch + 7 + text_width(words, _FONT - 1) + room
+        if lines[-1] and taken + need - room > width - 2 * _GAP:
+            lines.append([])
+            taken = 0
+        lines[-1].append((color, words, need))
+        taken += need
+    strip = _white(_LINE * len(lines) + _GAP, width)
+    for number, line in enumerate(lines):
+        left = (width - sum(need for *_, need in line) + room) / 2
+        middle = number * _LINE + _LINE / 2
+        for color, words, need in line:
+            fill_box(strip, (left, middle - 7, left + swatch, middle + 7), _SWATCH)
+            draw_boxes(strip, [[left + 4, middle - 3, left + swatch - 4, middle + 3]], color, 2)
+            draw_text(strip, words, (left + swatch + 7, middle), _FONT - 1, _TEXT, anchor="lm")
+            left += need
+    return strip

@@ -1,0 +1,85 @@
+"""Builds and installs cascade_rpn_d2; what is not said here stands in pyproject.toml.
+
+The extension is compiled against the torch that is installed, so install with
+``pip install --no-build-isolation .``. C++ is always compiled. CUDA is compiled when torch is a CUDA
+build and its nvcc is found, with or without a GPU in the machine.
+
+Environment:
+    FORCE_CUDA: 1 compiles CUDA or fails saying why not, 0 never compiles it.
+    TORCH_CUDA_ARCH_LIST: GPU architectures, e.g. "8.6;9.0+PTX"; by default those of the GPUs at hand,
+        or a short list for current ones.
+    MAX_JOBS: how many compilers run at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from setuptools import find_packages, setup
+from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
+
+ROOT = Path(__file__).resolve().parent
+SOURCES = Path("cascade_rpn_d2/layers/csrc")
+# Ampere to Ada run the first, Hopper the second, later GPUs its PTX.
+DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"
+
+
+def why_no_cuda() -> str | None:
+    """Returns None when CUDA sources can be compiled, else the reason."""
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is not a CUDA build"
+    if CUDA_HOME is None or shutil.which("nvcc", path=str(Path(CUDA_HOME, "bin"))) is None:
+        return "nvcc was not found; set CUDA_HOME to a CUDA toolkit"
+    return None
+
+
+def with_cuda() -> bool:
+    """Whether to compile CUDA, by FORCE_CUDA or else by what is there."""
+    wish = os.environ.get("FORCE_CUDA", "")
+    if wish not in ("", "0", "1"):
+        sys.exit(f"FORCE_CUDA must be 0 or 1, got {wish!r}.")
+    reason = why_no_cuda()
+    if wish == "1" and reason:
+        sys.exit(f"FORCE_CUDA=1, but CUDA cannot be compiled: {reason}.")
+    return wish != "0" and reason is None
+
+
+def extension() -> CppExtension:
+    """The library cascade_rpn_d2/_C.abi3.so. It sets no -std: torch knows which one it needs."""
+    sources = [*SOURCES.glob("*.cpp"), *SOURCES.glob("cpu/*.cpp")]
+    cxx_flags = ["-O3"] if os.name != "nt" else []
+    if sys.platform == "linux" and torch.backends.openmp.is_available():
+        # Compiled but not linked with OpenMP: the symbols come from the runtime that torch has
+        # loaded. A second runtime in the process would not see that torch's threads are busy.
+        cxx_flags.append("-fopenmp")
+    arguments = {"py_limited_api": True, "define_macros": []}
+    if not with_cuda():
+        return CppExtension(
+            "cascade_rpn_d2._C",
+            sorted(map(str, sources)),
+            extra_compile_args={"cxx": cxx_flags},
+            **arguments,
+        )
+    if not torch.cuda.is_available() and not os.environ.get("TORCH_CUDA_ARCH_LIST"):
+        os.environ["TORCH_CUDA_ARCH_LIST"] = DEFAULT_ARCHITECTURES
+    sources += [*SOURCES.glob("cuda/*.cpp"), *SOURCES.glob("cuda/*.cu")]
+    arguments["define_macros"] = [("WITH_CUDA", None)]
+    return CUDAExtension(
+        "cascade_rpn_d2._C",
+        sorted(map(str, sources)),
+        extra_compile_args={"cxx": cxx_flags, "nvcc": ["-O3"]},
+        **arguments,
+    )
+
+
+setup(
+    name="cascade_rpn_d2",
+    packages=find_packages(include=["cascade_rpn_d2", "cascade_rpn_d2.*"]),
+    ext_modules=[extension()],
+    cmdclass={"build_ext": BuildExtension},
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)

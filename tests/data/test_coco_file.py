@@ -1,0 +1,197 @@
+"""Every flaw of an annotation file ends in one sentence or is counted."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from detectron2.structures import BoxMode
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cascade_rpn_d2.data.coco_file import (
+    AnnotationFileError,
+    clip_box,
+    complete_for_cocoeval,
+    read_coco_file,
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_content(content):
+        path = tmp_path / "labels.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return read_coco_file(path)
+
+    return read_content
+
+
+def test_a_good_file(read, content):
+    coco = read(content)
+    assert coco.categories == [(5, "cat"), (17, "bird"), (90, "dog")]
+    assert [r["image_id"] for r in coco.records] == [3, 7, 9]
+    first, second, empty = coco.records
+    assert first["annotations"] == [
+        {
+            "bbox": [3.5, 4.5, 13.5, 14.5],
+            "bbox_mode": BoxMode.XYXY_ABS,
+            "category_id": 1,
+            "iscrowd": 0,
+        }
+    ]
+    assert [a["category_id"] for a in second["annotations"]] == [2, 0]
+    assert empty["annotations"] == [] and (empty["width"], empty["height"]) == (10, 10)
+    assert (coco.dropped, coco.clipped, coco.num_boxes) == ([], 0, 3)
+
+
+def test_crowds_stay_marked(read, content):
+    content["annotations"][0]["iscrowd"] = 1
+    assert [a["iscrowd"] for a in read(content).records[1]["annotations"]] == [1, 0]
+
+
+def test_a_box_with_a_broken_polygon_stays(read, content):
+    content["annotations"][0]["segmentation"] = [[1, 2]]
+    content["annotations"][1]["segmentation"] = [[]]
+    assert read(content).num_boxes == 3
+
+
+BAD_BOXES = [
+    ([1, 2, 0, 5], "no area"),
+    ([1, 2, 5, -1], "no area"),
+    ([1e18, 0, 1e-3, 5], "no area"),
+    ([40, 3, 5, 5], "outside the image of 40 x 30"),
+    ([-9, 3, 9, 5], "outside"),
+    ([1, 2, float("nan"), 5], "four finite numbers"),
+    ([1, 2, float("inf"), 5], "four finite numbers"),
+    ([1, 2, 10**400, 5], "four finite numbers"),
+    ([1, 2, "3", 5], "four finite numbers"),
+    ([1, 2, True, 5], "four finite numbers"),
+    ([1, 2, 3], "four finite numbers"),
+    ([], "four finite numbers"),
+    (None, "four finite numbers"),
+    ("box", "four finite numbers"),
+]
+
+
+@pytest.mark.parametrize(("bbox", "reason"), BAD_BOXES)
+def test_a_bad_box_is_dropped_and_named_and_nothing_else(read, content, bbox, reason):
+    content["annotations"].append(
+        {"id": 77, "image_id": 7, "category_id": 5, "bbox": bbox, "area": 1, "iscrowd": 0}
+    )
+    coco = read(content)
+    assert coco.num_boxes == 3
+    (phrase,) = coco.dropped
+    assert "annotations[3] (id 77) of image b.png" in phrase and reason in phrase
+
+
+def test_a_box_partly_outside_is_clipped_and_counted(read, content):
+    content["annotations"][1]["bbox"] = [-5, -6, 20, 100]
+    coco = read(content)
+    assert coco.records[1]["annotations"][1]["bbox"] == [0, 0, 15, 30]
+    assert (coco.clipped, coco.dropped) == (1, [])
+
+
+@given(st.tuples(*[st.floats(-50, 50)] * 4))
+def test_a_clipped_box_lies_in_the_image_or_is_refused(bbox):
+    box, flaw = clip_box(list(bbox), 30, 20)
+    if flaw is None:
+        assert 0 <= box[0] < box[2] <= 30 and 0 <= box[1] < box[3] <= 20
+    else:
+        x, y, w, h = bbox
+        inside = min(x + w, 30) - max(x, 0) > 0 and min(y + h, 20) - max(y, 0) > 0
+        assert not (w > 0 and h > 0 and inside)
+
+
+def _without(content, key):
+    del content[key]
+
+
+def _edit(path, value):
+    def edit(content):
+        *parents, last = path
+        for key in parents:
+            content = content[key]
+        if value is _DELETE:
+            del content[last]
+        else:
+            content[last] = value
+
+    return edit
+
+
+_DELETE = object()
+FLAWS = [
+    (_edit(["images"], _DELETE), r"key 'images' must hold a list, but is missing"),
+    (_edit(["annotations"], _DELETE), r"key 'annotations' .* is missing"),
+    (_edit(["categories"], {}), r"key 'categories' .* holds something else"),
+    (_edit(["images"], []), r"empty list of images"),
+    (_edit(["categories"], []), r"empty list of categories"),
+    (_edit(["images", 1, "height"], _DELETE), r"images\[1\] lacks the key 'height'"),
+    (_edit(["images", 1, "width"], 0), r"images\[1\] has width 0, .* positive"),
+    (_edit(["images", 0, "file_name"], 5), r"images\[0\] has file_name 5"),
+    (_edit(["images", 2], "x"), r"images\[2\] must be an object"),
+    (_edit(["images", 1, "id"], 7), r"images\[1\] has id 7, which another one has too"),
+    (_edit(["images", 1, "id"], "7"), r"ids of images mix"),
+    (_edit(["categories", 2, "id"], 5), r"categories\[2\] has id 5, which another"),
+    (_edit(["categories", 1, "name"], _DELETE), r"categories\[1\] lacks the key 'name'"),
+    (_edit(["categories", 1, "id"], "5"), r"categories\[1\] has id '5', .* whole number"),
+    (_edit(["annotations", 2], []), r"annotations\[2\] must be an object"),
+    (_edit(["annotations", 2, "image_id"], _DELETE), r"annotations\[2\] lacks the key 'image_id'"),
+    (_edit(["annotations", 1, "image_id"], 99), r"annotations\[1\] has image_id 99, .* images"),
+    (_edit(["annotations", 0, "category_id"], 1), r"annotations\[0\] has category_id 1, .* categ"),
+]
+
+
+@pytest.mark.parametrize(("flaw", "message"), FLAWS)
+def test_a_malformed_record_is_named(read, content, flaw, message):
+    flaw(content)
+    with pytest.raises(AnnotationFileError, match=message) as error:
+        read(content)
+    assert "labels.json" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", '{"images": [', "\x00", "[]", "3"])
+def test_not_a_coco_file(read, text):
+    with pytest.raises(AnnotationFileError, match=r"labels\.json (cannot be read|is not a COCO)"):
+        read(text)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(AnnotationFileError, match=r"none\.json does not exist"):
+        read_coco_file(tmp_path / "none.json")
+
+
+def test_whole_float_sizes_are_fine(read, content):
+    content["images"][0]["width"] = 40.0
+    assert read(content).records[1]["width"] == 40
+
+
+def test_a_complete_file_is_evaluated_as_it_is(content):
+    assert complete_for_cocoeval(content) is None
+    content["annotations"][0]["bbox"] = [1, 2, 0, 0]  # no area: still a (never found) object
+    assert complete_for_cocoeval(content) is None
+
+
+@pytest.mark.parametrize("ids", [(None, 2, 3), (0, 1, 2), (4, 4, 5)])
+def test_unusable_ids_are_numbered_anew(content, ids):
+    for annotation, number in zip(content["annotations"], ids, strict=True):
+        annotation["id"] = number
+        if number is None:
+            del annotation["id"]
+    before = copy.deepcopy(content)
+    completed = complete_for_cocoeval(content)
+    assert [a["id"] for a in completed["annotations"]] == [1, 2, 3]
+    assert content == before
+    for new, old in zip(completed["annotations"], content["annotations"], strict=True):
+        assert {k: v for k, v in new.items() if k != "id"} == {
+            k: v for k, v in old.items() if k != "id"
+        }
+
+
+def test_missing_fields_are_filled_in_and_unreadable_boxes_left_out(content):
+    del content["annotations"][0]["area"], content["annotations"][1]["iscrowd"]
+    content["annotations"][2]["bbox"] = None
+    completed = complete_for_cocoeval(content)["annotations"]
+    assert [(a["id"], a["area"], a["iscrowd"]) for a in completed] == [(1, 200, 0), (2, 1200, 0)]

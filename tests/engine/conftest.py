@@ -1,0 +1,45 @@
+"""The tiny training run that the tests of this folder vary."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from cascade_rpn_d2.engine import setup_config
+from tests.engine.tiny_data import write_dataset
+
+TINY_CONFIG = str(Path(__file__).with_name("tiny_config.py"))
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """``images_dir:annotations.json`` of a few pictures."""
+    return write_dataset(tmp_path_factory.mktemp("tiny_data"))
+
+
+@pytest.fixture
+def tiny_config(tiny_data: str, tmp_path: Path) -> Callable[..., DictConfig]:
+    """Makes configs of tiny runs into folders of the test: ``tiny_config("folder", "key=value")``."""
+
+    def make(folder: str, *overrides: str) -> DictConfig:
+        return setup_config(
+            TINY_CONFIG,
+            overrides,
+            train_data=tiny_data,
+            test_data=tiny_data,
+            output_dir=str(tmp_path / folder),
+        )
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _no_log_handlers() -> Iterator[None]:
+    """A run logs to what was the standard output then, which pytest closes after the test."""
+    yield
+    for name in ("detectron2", "fvcore", "cascade_rpn_d2"):
+        logging.getLogger(name).handlers.clear()

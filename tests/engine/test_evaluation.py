@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from detectron2.config import instantiate
+from omegaconf import OmegaConf
+
+from cascade_rpn_d2.checkpoint import Checkpointer
+from cascade_rpn_d2.engine import evaluate, evaluate_checkpoint
+from cascade_rpn_d2.engine.evaluation import results_table, write_results
+
+RESULTS = {"box_proposals": {"AR@100": 61.1, "ARl@100": math.nan}, "bbox": {"AP": 40.5, "AP-cat": 1}}
+
+
+def test_the_table_has_a_line_a_task_and_no_single_classes():
+    lines = results_table(RESULTS).splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["task", "AR@100", "ARl@100"]
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == ["box_proposals", "61.10", "nan"]
+    assert [cell.strip() for cell in lines[-1].split("|")[1:-1]] == ["bbox", "40.50"]
+
+
+def test_the_json_has_every_metric_and_null_for_none(tmp_path):
+    path = tmp_path / "results.json"
+    write_results(RESULTS, str(path))
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == {
+        "box_proposals": {"AR@100": 61.1, "ARl@100": None},
+        "bbox": {"AP": 40.5, "AP-cat": 1.0},
+    }
+
+
+def test_the_weights_of_a_checkpoint_are_what_is_evaluated(tiny_config, tmp_path):
+    config = tiny_config("out")
+    model = instantiate(config.model)
+    with torch.no_grad():
+        # Proposals of no size, which no object can be covered by.
+        model.proposal_generator.rpn_head.anchor_deltas.bias[2:] = -9.0
+    (tmp_path / "out").mkdir()
+    expected = evaluate(config, model)
+    assert model.training
+    assert expected["box_proposals"]["AR@1000"] == 0.0
+    other = evaluate(config, instantiate(config.model), name="other")
+    assert other["box_proposals"]["AR@1000"] > 0.0
+
+    Checkpointer(model, str(tmp_path / "out")).save("weights")
+    config.train.init_checkpoint = str(tmp_path / "out" / "weights.pth")
+    assert evaluate_checkpoint(config)["box_proposals"]["AR@1000"] == 0.0
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert written["box_proposals"]["AR@1000"] == 0.0
+    config.train.init_checkpoint = ""
+    assert evaluate_checkpoint(config, resume=True)["box_proposals"]["AR@1000"] == 0.0
+
+
+def test_several_evaluators_give_one_dict(tiny_config, tmp_path):
+    config = tiny_config("out")
+    (tmp_path / "out").mkdir()
+    second = {"_target_": _Constant}
+    config.dataloader.evaluator = OmegaConf.create(
+        [config.dataloader.evaluator, second], flags={"allow_objects": True}
+    )
+    config.dataloader.evaluator[0].dataset_name = config.dataloader.test.dataset.names
+    results = evaluate(config, instantiate(config.model))
+    assert set(results) == {"box_proposals", "constant"}
+
+
+class _Constant:
+    def reset(self) -> None: ...
+
+    def process(self, inputs, outputs) -> None: ...
+
+    def evaluate(self) -> dict:
+        return {"constant": {"value": 1.0}}
+
+
+def test_nothing_to_evaluate_is_said(tiny_config):
+    config = tiny_config("out")
+    with pytest.raises(ValueError, match=r"give train\.init_checkpoint"):
+        evaluate_checkpoint(config)
+    config.dataloader.evaluator = None
+    with pytest.raises(ValueError, match="give --test-data"):
+        evaluate_checkpoint(config)
+
+
+def test_the_checkpoint_of_another_model_is_not_evaluated(tiny_config, tmp_path):
+    config = tiny_config("out")
+    model = instantiate(config.model)
+    (tmp_path / "out").mkdir()
+    Checkpointer(model.backbone, str(tmp_path / "out")).save("backbone")
+    config.train.init_checkpoint = str(tmp_path / "out" / "backbone.pth")
+    with pytest.raises(ValueError, match="of another model .* keys are missing: .*unexpected"):
+        evaluate_checkpoint(config)

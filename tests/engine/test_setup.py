@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.data import num_classes
+from cascade_rpn_d2.engine import setup_config
+from cascade_rpn_d2.engine.setup import check_train, prepare_run, use_data
+from tests.engine.conftest import TINY_CONFIG
+from tests.engine.tiny_data import write_dataset
+
+
+def test_a_config_of_the_zoo_by_name_with_overrides(tiny_data):
+    config = setup_config(
+        "cascade_rpn/rpn_r50_fpn_1x",
+        ["train.max_iter=7", "optimizer.lr=1", "train.seed=3", "train.clip_grad_norm=null"],
+        output_dir="there",
+        device="cpu",
+    )
+    train = config.train
+    assert (train.max_iter, train.seed, train.clip_grad_norm) == (7, 3, None)
+    assert (config.optimizer.lr, train.output_dir, train.device) == (1, "there", "cpu")
+
+
+def test_an_unknown_config_is_refused_with_the_nearest_name():
+    with pytest.raises(ValueError, match=r"cascade_rpn/rpn_r50_fpn_1x\.py"):
+        setup_config("cascade_rpn/rpn_r50_fpn_1")
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_one():
+    with pytest.raises(ValueError, match=r"'train\.max_itr'.*'train\.max_iter'"):
+        setup_config(TINY_CONFIG, ["train.max_itr=3"])
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("train.max_iter=many", r"a number, such as 6"),
+        ("optimizer.lr=fast", r"a number, such as 0\.02"),
+        ("train.amp.enabled=1", "true or false"),
+        ("train.accumulate=true", "a number, such as 1"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(text, kind):
+    with pytest.raises(ValueError, match=f"'{text}' does not fit: .* takes {kind}"):
+        setup_config(TINY_CONFIG, [text])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_iter", 0),
+        ("max_iter", 2.5),
+        ("log_period", 0),
+        ("eval_period", -1),
+        ("accumulate", 0),
+        ("checkpointer.period", 0),
+        ("seed", -1),
+        ("seed", "random"),
+        ("clip_grad_norm", 0),
+        ("clip_grad_norm", "None"),
+        ("amp.dtype", "float8"),
+        ("ema.decay", 1.0),
+        ("best_checkpoint.mode", "most"),
+    ],
+)
+def test_values_that_would_fail_late_are_refused_at_once(key, value):
+    train = model_zoo.get_config("common/train.py").train
+    train.device = "cpu"
+    check_train(train)
+    OmegaConf.update(train, key, value)
+    with pytest.raises(ValueError, match=rf"train\.{key} is {value!r}: it must be "):
+        check_train(train)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="sees no GPU: give --num-gpus 0"):
+        check_train(model_zoo.get_config("common/train.py").train)
+
+
+def test_a_file_that_is_no_training_config_is_refused(tmp_path):
+    file = tmp_path / "half.py"
+    file.write_text("model = dict()\ntrain = dict()\n")
+    with pytest.raises(ValueError, match="does not define dataloader, optimizer, lr_multiplier"):
+        setup_config(str(file))
+
+
+def test_a_config_that_raises_leaves_imports_working(tmp_path):
+    file = tmp_path / "broken.py"
+    file.write_text("1 / 0\n")
+    before = builtins.__import__
+    with pytest.raises(ZeroDivisionError):
+        setup_config(str(file))
+    assert builtins.__import__ is before
+
+
+@pytest.fixture
+def detector():
+    return setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", device="cpu")
+
+
+def folder(path: Path, *classes: str) -> str:
+    return write_dataset(path, images=1, classes=classes)
+
+
+def test_data_on_the_command_line_set_names_and_number_of_classes(detector, tmp_path):
+    train = folder(tmp_path / "train", "cat", "dog", "cow")
+    test = folder(tmp_path / "test", "cat", "dog", "cow")
+    use_data(detector, train, test)
+    loader = detector.dataloader
+    assert loader.train.dataset.names != loader.test.dataset.names
+    assert loader.evaluator.dataset_name == loader.test.dataset.names
+    assert num_classes(loader.train.dataset.names) == 3
+    assert detector.model.roi_heads.num_classes == 3
+    assert detector.model.roi_heads.box_predictor.num_classes == 3
+
+
+def test_training_data_alone_leave_nothing_to_evaluate_on(detector, tmp_path, caplog):
+    use_data(detector, folder(tmp_path / "train", "cat"), None)
+    assert detector.dataloader.test is None and detector.dataloader.evaluator is None
+    assert detector.train.best_checkpoint is None
+    assert "does not evaluate" in caplog.text
+
+
+def test_test_data_alone_change_the_evaluation_only(tmp_path):
+    proposals = setup_config("cascade_rpn/rpn_r50_fpn_1x", device="cpu")
+    before = proposals.dataloader.train.dataset.names
+    use_data(proposals, None, folder(tmp_path / "test", "cat", "dog"))
+    assert proposals.dataloader.train.dataset.names == before
+    assert num_classes(proposals.dataloader.evaluator.dataset_name) == 2
+
+
+def test_classes_that_a_detector_does_not_have_are_refused(detector, tmp_path):
+    with pytest.raises(ValueError, match="--test-data has 2 classes but the model 80"):
+        use_data(detector, None, folder(tmp_path / "test", "cat", "dog"))
+    train, other = folder(tmp_path / "train", "cat", "dog"), folder(tmp_path / "o", "cat", "cow")
+    with pytest.raises(ValueError, match="'cow' is in one only"):
+        use_data(detector, train, other)
+    swapped = folder(tmp_path / "swapped", "dog", "cat")
+    with pytest.raises(ValueError, match="their order differs"):
+        use_data(detector, train, swapped)
+
+
+def test_an_output_folder_that_cannot_be_made_is_said(tiny_config, tmp_path):
+    (tmp_path / "file").write_text("")
+    config = tiny_config("file/out")
+    with pytest.raises(OSError, match="Cannot make the output folder .* give another --output-dir"):
+        prepare_run(config)
+
+
+def test_a_second_run_in_a_process_logs_each_line_once(tiny_config, capsys):
+    for name in ("one", "two"):
+        prepare_run(tiny_config(name))
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("output in" in line for line in lines) == 2

@@ -1,0 +1,216 @@
+"""Whole runs: what they leave behind, and that a resumed run is the run that was not interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from cascade_rpn_d2.engine import Trainer, TrainingDiverged, train
+from tests.engine.conftest import TINY_CONFIG
+
+ALL_SWITCHES = (
+    "train.ema.enabled=true",
+    "train.amp.enabled=true",
+    "train.amp.dtype=float16",
+    "train.accumulate=2",
+    "train.clip_grad_norm=0.5",
+    "dataloader.train.num_workers=1",
+)
+
+
+class Killed(BaseException):
+    """Ends a run as abruptly as one can within a process."""
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    wanted = ("iteration", "total_loss", "loss_rpn_cls", "loss_rpn_loc", "lr")
+    return [{k: line[k] for k in wanted} for line in lines if "total_loss" in line]
+
+
+def checkpoint(folder: Path, name: str = "model_final.pth") -> dict:
+    return torch.load(folder / name, weights_only=True)
+
+
+def assert_equal(left: object, right: object, path: str = "") -> None:
+    assert type(left) is type(right), path
+    if isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), path
+    elif isinstance(left, dict):
+        assert list(left) == list(right), path
+        for key in left:
+            assert_equal(left[key], right[key], f"{path}.{key}")
+    elif isinstance(left, list):
+        assert len(left) == len(right), path
+        for i, pair in enumerate(zip(left, right, strict=True)):
+            assert_equal(*pair, f"{path}.{i}")
+    else:
+        assert left == right, path
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
+    original = Trainer.run_step
+
+    def run_step(self):
+        if self.iter == iteration:
+            raise Killed
+        original(self)
+
+    monkeypatch.setattr(Trainer, "run_step", run_step)
+
+
+def test_a_run_leaves_metrics_checkpoints_and_evaluations(tiny_config, tmp_path):
+    results = train(tiny_config("out", "train.eval_period=4", "train.checkpointer.max_to_keep=1"))
+    out = tmp_path / "out"
+    names = {path.name for path in out.iterdir()}
+    assert {"config.yaml", "log.txt", "metrics.json", "model_best.pth"} <= names
+    assert {"evaluation_0000003.json", "evaluation_final.json"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert (out / "last_checkpoint").read_text() == "model_final.pth"
+    assert {n for n in names if n.startswith("model_0")} == {"model_0000005.pth"}
+    assert [line["iteration"] for line in losses(out)] == list(range(6))
+    final = json.loads((out / "evaluation_final.json").read_text())
+    assert final["box_proposals"]["AR@100"] == results["box_proposals"]["AR@100"] > 0
+    assert "trainer" not in checkpoint(out, "model_best.pth")
+    assert "eta: " in (out / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("switches", [(), ALL_SWITCHES], ids=["plain", "all_switches"])
+def test_a_resumed_run_equals_the_uninterrupted_one(switches, tiny_config, tmp_path, monkeypatch):
+    train(tiny_config("straight", "train.eval_period=2", *switches))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        interrupt(patch, 4)
+        train(tiny_config("resumed", "train.eval_period=2", *switches))
+    assert [line["iteration"] for line in losses(tmp_path / "resumed")] == [0, 1, 2, 3]
+    train(tiny_config("resumed", "train.eval_period=2", *switches), resume=True)
+
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
+    straight, resumed = (checkpoint(tmp_path / name) for name in ("straight", "resumed"))
+    for best in (straight, resumed):
+        best["trainer"]["hooks"].pop("BestCheckpointer", None)
+    assert_equal(resumed, straight)
+    assert ("raw_model" in straight) == bool(switches)
+
+
+def test_another_seed_gives_another_run(tiny_config, tmp_path):
+    train(tiny_config("five", "train.max_iter=2"))
+    train(tiny_config("six", "train.max_iter=2", "train.seed=6"))
+    assert losses(tmp_path / "five") != losses(tmp_path / "six")
+
+
+def test_a_drawn_seed_is_logged_and_kept_when_resumed(tiny_config, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        interrupt(patch, 4)
+        train(tiny_config("out", "train.seed=null"))
+    log = (tmp_path / "out" / "log.txt").read_text()
+    seed = int(log.split("Seed ")[1].split(",")[0])
+    train(tiny_config("out", "train.seed=null"), resume=True)
+    train(tiny_config("again", f"train.seed={seed}"))
+    assert losses(tmp_path / "out") == losses(tmp_path / "again")
+
+
+def test_averaged_weights_are_what_is_stored_and_evaluated(tiny_config, tmp_path):
+    train(tiny_config("plain"))
+    train(tiny_config("averaged", "train.ema.enabled=true"))
+    plain, averaged = checkpoint(tmp_path / "plain"), checkpoint(tmp_path / "averaged")
+    assert_equal(averaged["raw_model"], plain["model"])
+    key = "proposal_generator.rpn_head.conv.weight"
+    assert not torch.equal(averaged["model"][key], plain["model"][key])
+
+
+def test_a_run_resumed_without_its_average_is_refused(tiny_config):
+    train(tiny_config("out", "train.max_iter=3"))
+    with pytest.raises(ValueError, match="cannot be resumed from, it has no 'raw_model'"):
+        train(tiny_config("out", "train.ema.enabled=true"), resume=True)
+
+
+def test_resuming_a_finished_run_evaluates_it_and_more_iterations_go_on(tiny_config, tmp_path):
+    first = train(tiny_config("out", "train.max_iter=3"))
+    again = train(tiny_config("out", "train.max_iter=3"), resume=True)
+    assert again["box_proposals"] == pytest.approx(first["box_proposals"], nan_ok=True)
+    assert len(losses(tmp_path / "out")) == 3
+    train(tiny_config("out", "train.max_iter=4"), resume=True)
+    assert [line["iteration"] for line in losses(tmp_path / "out")] == [0, 1, 2, 3]
+
+
+def test_resume_without_a_checkpoint_starts(tiny_config, tmp_path):
+    train(tiny_config("out", "train.max_iter=1"), resume=True)
+    assert len(losses(tmp_path / "out")) == 1
+
+
+def test_a_new_run_in_an_old_folder_sets_the_old_metrics_aside(tiny_config, tmp_path):
+    train(tiny_config("out", "train.max_iter=2"))
+    train(tiny_config("out", "train.max_iter=1"))
+    assert len(losses(tmp_path / "out")) == 1
+    old = (tmp_path / "out" / "metrics_of_previous_run.json").read_text()
+    assert old.count("loss_rpn_cls") == 2
+
+
+@pytest.mark.parametrize("iteration", [4, 5], ids=["midway", "in the last iteration"])
+def test_a_diverged_run_keeps_its_last_good_checkpoint(
+    iteration, tiny_config, tmp_path, monkeypatch
+):
+    original = Trainer._forward
+
+    def forward(self, batch):
+        losses = dict(original(self, batch))
+        if self.iter == iteration:
+            losses["loss_rpn_loc"] = losses["loss_rpn_loc"] * torch.nan
+        return losses
+
+    monkeypatch.setattr(Trainer, "_forward", forward)
+    with pytest.raises(
+        TrainingDiverged, match=rf"iteration {iteration} \(loss_rpn_cls = 0\.\d+, loss_rpn_loc = nan"
+    ):
+        train(tiny_config("out"))
+    out = tmp_path / "out"
+    assert {path.name for path in out.glob("*.pth")} == {"model_0000002.pth"}
+    assert (out / "last_checkpoint").read_text() == "model_0000002.pth"
+    assert not list(out.glob("evaluation*"))
+    assert "Traceback" not in (out / "log.txt").read_text()
+    monkeypatch.undo()
+    train(tiny_config("out"), resume=True)
+    assert len(losses(out)) == 6
+
+
+KILL_WHILE_WRITING = """
+import os, signal, sys, torch
+from cascade_rpn_d2.engine import setup_config, train
+save = torch.save
+def die(data, file):
+    if data["iteration"] < 5:
+        return save(data, file)
+    file.write(b"half a checkpoint")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+torch.save = die
+config, data, out = sys.argv[1:]
+train(setup_config(config, train_data=data, test_data=data, output_dir=out))
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_while_a_checkpoint_is_written_loses_only_that_one(
+    tiny_config, tiny_data, tmp_path, repository
+):
+    killed = subprocess.run(
+        [sys.executable, "-c", KILL_WHILE_WRITING, TINY_CONFIG, tiny_data, str(tmp_path / "out")],
+        cwd=repository,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    out = tmp_path / "out"
+    assert (out / "last_checkpoint").read_text() == "model_0000002.pth"
+    assert (out / ".model_0000005.pth.tmp").exists()
+    train(tiny_config("straight"))
+    train(tiny_config("out"), resume=True)
+    assert losses(out) == losses(tmp_path / "straight")
+    assert not list(out.glob("*.tmp")) and not list(out.glob(".*.tmp"))

@@ -1,0 +1,519 @@
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cascade_rpn_d2.layers import AdaptiveConv2d, _library, adaptive_conv2d
+
+compiled_only = pytest.mark.skipif(not _library.is_compiled(), reason="needs the compiled library")
+
+
+def cell_centers(height: int, width: int, stride: float, o: float = 0.0) -> torch.Tensor:
+    """(H*W, 2) x, y in pixels, row-major."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return (torch.stack([columns, rows], -1).reshape(-1, 2) + o) * stride
+
+
+def anchors(images: int, height: int, width: int, stride: float, side: float, o: float = 0.0):
+    """(N, H*W, 4) squares around the cells."""
+    centers = cell_centers(height, width, stride, o)
+    return torch.cat([centers - side / 2, centers + side / 2], -1).expand(images, -1, -1)
+
+
+def random_boxes(images: int, height: int, width: int, stride: float, seed: int = 0):
+    """(N, H*W, 4) boxes as a first stage yields them: jittered, log-normal around 4 cells."""
+    generator = torch.Generator().manual_seed(seed)
+    cells = height * width
+    centers = cell_centers(height, width, stride)
+    centers = centers + (torch.rand(images, cells, 2, generator=generator) - 0.5) * stride
+    sides = 4 * stride * torch.exp(0.5 * torch.randn(images, cells, 2, generator=generator))
+    return torch.cat([centers - sides / 2, centers + sides / 2], -1)
+
+
+def sampled_positions(box, stride: float, cell: tuple[int, int], o: float = 0.0):
+    """Rows and columns where the op samples for one box, read off its own outputs.
+
+    On maps that hold a row (or column) number, a one-hot weight returns the position of its tap; far
+    from the border, which is why the map is shifted by a margin of whole cells.
+    """
+    margin, size = 16, 48
+    rows = torch.arange(size, dtype=torch.double)[:, None].expand(size, size)
+    maps = torch.stack([rows, rows.T, torch.ones(size, size, dtype=torch.double)])[None]
+    boxes = torch.zeros(1, size * size, 4, dtype=torch.double)
+    shift = margin * stride
+    index = (cell[0] + margin) * size + cell[1] + margin
+    boxes[0, index] = torch.tensor(box, dtype=torch.double) + shift
+    weight = torch.zeros(27, 3, 3, 3, dtype=torch.double)
+    for tap in range(9):
+        for channel in range(3):
+            weight[channel * 9 + tap, channel, tap // 3, tap % 3] = 1
+    values = adaptive_conv2d(maps, boxes, weight, stride=stride, center_offset=o)
+    rows, columns, ones = values.flatten(2)[0, :, index].reshape(3, 9)
+    assert torch.equal(ones, torch.ones(9, dtype=torch.double))  # all taps inside the map
+    return torch.stack([rows, columns], 1) - margin  # (9, 2)
+
+
+@pytest.mark.usefixtures("implementation")
+class TestWorkedExamples:
+    """UT-1 to UT-5 of the fact sheet."""
+
+    @pytest.mark.parametrize(
+        ("box", "stride", "cell", "o", "rows", "columns"),
+        [
+            ((4, -4, 36, 28), 4, (3, 5), 0.0, (-1, 3, 7), (1, 5, 9)),  # UT-1
+            ((6, -2, 38, 30), 4, (3, 5), 0.5, (-1, 3, 7), (1, 5, 9)),  # UT-1, half a cell further
+            ((9, 2, 41, 34), 4, (3, 5), 0.0, (0.5, 4.5, 8.5), (2.25, 6.25, 10.25)),  # UT-2
+            ((10, 6, 58, 30), 8, (2, 3), 0.0, (0.75, 2.25, 3.75), (1.25, 4.25, 7.25)),  # UT-3
+        ],
+    )
+    def test_sampled_positions(self, box, stride, cell, o, rows, columns):
+        expected = torch.cartesian_prod(torch.tensor(rows), torch.tensor(columns)).double()
+        assert torch.equal(sampled_positions(box, stride, cell, o), expected)
+
+    @pytest.mark.parametrize("o", [0.0, 0.5])
+    def test_initial_anchors_are_dilation_4(self, o):  # UT-4, and UT-5: o = 0.5 is the same operator
+        torch.manual_seed(0)
+        x, weight = torch.randn(2, 5, 13, 17), torch.randn(6, 5, 3, 3)
+        boxes = anchors(2, 13, 17, stride=16, side=128, o=o)
+        output = adaptive_conv2d(x, boxes, weight, stride=16, center_offset=o)
+        torch.testing.assert_close(
+            output, F.conv2d(x, weight, padding=4, dilation=4), atol=1e-4, rtol=0
+        )
+
+    def test_legacy_boxes_equal_continuous_boxes(self):  # UT-5
+        x, weight = torch.randn(1, 3, 9, 9), torch.randn(2, 3, 3, 3)
+        boxes = random_boxes(1, 9, 9, stride=8)
+        torch.testing.assert_close(
+            adaptive_conv2d(x, boxes + 4, weight, stride=8, center_offset=0.5),
+            adaptive_conv2d(x, boxes, weight, stride=8),
+            atol=1e-5,
+            rtol=1e-4,
+        )
+
+
+@pytest.mark.usefixtures("implementation")
+class TestAgainstOthers:
+    def test_equals_torchvision_with_the_offsets_of_the_sheet(self):
+        torch.manual_seed(0)
+        images, height, width, stride = 2, 11, 13, 8.0
+        x = torch.randn(images, 6, height, width, dtype=torch.double, requires_grad=True)
+        weight = torch.randn(4, 6, 3, 3, dtype=torch.double, requires_grad=True)
+        bias = torch.randn(4, dtype=torch.double, requires_grad=True)
+        boxes = random_boxes(images, height, width, stride).double()
+
+        x1, y1, x2, y2 = boxes.reshape(images, height, width, 4).unbind(-1)
+        rows = torch.arange(height, dtype=torch.double)[:, None]
+        columns = torch.arange(width, dtype=torch.double)
+        offsets = []
+        for ky in (-1, 0, 1):
+            for kx in (-1, 0, 1):
+                center_y, center_x = (y1 + y2) / (2 * stride), (x1 + x2) / (2 * stride)
+                offsets.append((center_y - rows) + ky * ((y2 - y1) / stride / 2 - 1))
+                offsets.append((center_x - columns) + kx * ((x2 - x1) / stride / 2 - 1))
+        theirs = torchvision.ops.deform_conv2d(x, torch.stack(offsets, 1), weight, bias, padding=1)
+        ours = adaptive_conv2d(x, boxes, weight, bias, stride=stride)
+        torch.testing.assert_close(ours, theirs)
+
+        gradient = torch.randn_like(theirs)
+        inputs = (x, weight, bias)
+        for a, b in zip(
+            torch.autograd.grad(ours, inputs, gradient),
+            torch.autograd.grad(theirs, inputs, gradient),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b)
+
+    # Cells and channels that are no multiple of a tile or a block, and more than one of each.
+    @pytest.mark.parametrize("channels_last", [False, True])
+    @pytest.mark.parametrize(
+        ("images", "channels", "height", "width", "kernel_size"),
+        [(1, 70, 13, 17, 3), (3, 1, 16, 8, 3), (2, 17, 1, 131, 5), (1, 300, 3, 3, 1)],
+    )
+    def test_equals_reference(
+        self, reference, images, channels, height, width, kernel_size, channels_last
+    ):
+        torch.manual_seed(0)
+        x = torch.randn(images, channels, height, width)
+        if channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        weight = torch.randn(5, channels, kernel_size, kernel_size)
+        bias = torch.randn(5)
+        boxes = random_boxes(images, height, width, stride=4)
+        leaves = [t.requires_grad_() for t in (x, weight, bias)]
+        output = adaptive_conv2d(x, boxes, weight, bias, stride=4)
+        doubles = [t.detach().double().requires_grad_() for t in leaves]
+        y_taps, x_taps = reference.box_taps(boxes, height, width, kernel_size, 4, 0.0)
+        expected = reference.sampled_conv(doubles[0], y_taps, x_taps, *doubles[1:])
+        torch.testing.assert_close(output.double(), expected, atol=1e-3, rtol=1e-4)
+
+        gradient = torch.randn_like(output)
+        ours = torch.autograd.grad(output, leaves, gradient)
+        theirs = torch.autograd.grad(expected, doubles, gradient.double())
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a.double(), b, atol=2e-3, rtol=1e-4)
+
+    def test_map_turned_in_several_chunks(self):
+        torch.manual_seed(0)
+        x = torch.randn(1, 96, 128, 130)  # 6.4 MB: more than one chunk of channels
+        weight, bias = torch.randn(2, 96, 3, 3), torch.randn(2)
+        boxes = random_boxes(1, 128, 130, stride=4)
+        chunked = adaptive_conv2d(x, boxes, weight, bias, stride=4)
+        whole = adaptive_conv2d(
+            x.contiguous(memory_format=torch.channels_last), boxes, weight, bias, stride=4
+        )
+        torch.testing.assert_close(chunked, whole.contiguous(), atol=1e-3, rtol=1e-4)
+        plain = adaptive_conv2d(x, anchors(1, 128, 130, 4, 8), weight, bias, stride=4)
+        torch.testing.assert_close(
+            plain, F.conv2d(x, weight, bias, padding=1), atol=1e-3, rtol=1e-4
+        )
+
+
+KINDS = ("usual", "far", "point", "huge", "nan", "inf", "swapped")
+
+
+@st.composite
+def cases(draw):
+    """Small problems with every kind of box among them."""
+    images, height, width = draw(st.integers(1, 2)), draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    stride = draw(st.sampled_from([1, 4, 7.5, 64]))
+    seed = draw(st.integers(0, 2**16))
+    boxes = random_boxes(images, height, width, stride, seed).double()
+    for image in range(images):
+        for cell in range(height * width):
+            box = boxes[image, cell]
+            kind = draw(st.sampled_from(KINDS))
+            if kind == "far":
+                box += draw(st.sampled_from([-1e4, 1e4, 1e9])) * stride
+            elif kind == "point":
+                box[2:] = box[:2]
+            elif kind == "huge":
+                box[:2] -= 1e18
+                box[2:] += 1e18
+            elif kind == "nan":
+                box[draw(st.integers(0, 3))] = math.nan
+            elif kind == "inf":
+                box[draw(st.integers(0, 3))] = draw(st.sampled_from([-math.inf, math.inf]))
+            elif kind == "swapped":
+                box[:] = box[[2, 3, 0, 1]]
+    return {
+        "boxes": boxes,
+        "size": (images, draw(st.integers(1, 5)), height, width),
+        "out_channels": draw(st.integers(1, 4)),
+        "kernel_size": draw(st.sampled_from([1, 3, 5])),
+        "stride": stride,
+        "o": draw(st.sampled_from([0.0, 0.5])),
+        "channels_last": draw(st.booleans()),
+        "seed": seed,
+    }
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(case=cases())
+def test_any_boxes_give_the_reference_result(case, reference, implementation):
+    torch.manual_seed(case["seed"])
+    size, kernel_size = case["size"], case["kernel_size"]
+    x = torch.randn(size, dtype=torch.double)
+    if case["channels_last"]:
+        x = x.contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
+    weight = torch.randn(case["out_channels"], size[1], kernel_size, kernel_size).double()
+    weight.requires_grad_()
+    y_taps, x_taps = reference.box_taps(
+        case["boxes"], *size[2:], kernel_size, case["stride"], case["o"]
+    )
+    expected = reference.sampled_conv(x, y_taps, x_taps, weight)
+    output = adaptive_conv2d(
+        x, case["boxes"], weight, stride=case["stride"], center_offset=case["o"]
+    )
+    torch.testing.assert_close(output, expected, atol=1e-8, rtol=1e-8)
+    gradient = torch.randn_like(expected)
+    for a, b in zip(
+        torch.autograd.grad(output, (x, weight), gradient),
+        torch.autograd.grad(expected, (x, weight), gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.usefixtures("implementation")
+class TestDegenerateBoxes:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38, -3e38, 1e9])
+    def test_boxes_without_a_tap_inside_give_the_bias(self, value, dtype):
+        x = torch.full((1, 3, 4, 4), math.inf, dtype=dtype)  # a wrong read would show
+        x.requires_grad_()
+        weight = torch.ones(2, 3, 3, 3, dtype=dtype, requires_grad=True)
+        bias = torch.tensor([1.0, 2.0], dtype=dtype)
+        boxes = torch.full((1, 16, 4), value)
+        output = adaptive_conv2d(x, boxes, weight, bias, stride=4)
+        assert torch.equal(output, bias[None, :, None, None].expand_as(output))
+        output.sum().backward()
+        assert torch.equal(x.grad, torch.zeros_like(x))
+        assert torch.equal(weight.grad, torch.zeros_like(weight))
+
+    def test_zero_size_box_samples_its_centre_nine_times(self):
+        x = torch.arange(16.0).reshape(1, 1, 4, 4)
+        boxes = torch.tensor([4.0, 8.0, 4.0, 8.0]).expand(1, 16, 4)  # row 2, column 1
+        output = adaptive_conv2d(x, boxes, torch.ones(1, 1, 3, 3), stride=4)
+        assert torch.equal(output, torch.full((1, 1, 4, 4), 9 * x[0, 0, 2, 1].item()))
+
+    @pytest.mark.parametrize("position", [-1.0, 4.0])
+    def test_border_is_exclusive(self, position):
+        x = torch.ones(1, 1, 4, 4)
+        weight = torch.ones(1, 1, 1, 1)
+
+        def at(row: float) -> float:
+            box = torch.tensor([4.0, row * 4, 4.0, row * 4]).expand(1, 16, 4)
+            return adaptive_conv2d(x, box, weight, stride=4)[0, 0, 0, 0].item()
+
+        assert at(position) == 0
+        inward = 0.25 if position < 0 else -0.25
+        assert at(position + inward) == pytest.approx(0.25)  # the outside neighbour counts as zero
+
+
+@pytest.mark.usefixtures("implementation")
+class TestTypesAndLayouts:
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_low_precision_inputs_keep_exact_positions(self, dtype):
+        # Beyond cell 256 float16 resolves a quarter of a cell; the answer must come from float32 boxes.
+        x = torch.zeros(1, 1, 1, 400, dtype=dtype)
+        x[..., 300] = 1
+        boxes = torch.tensor([300.125 * 4, 0, 300.125 * 4, 0]).expand(1, 400, 4)
+        output = adaptive_conv2d(x, boxes, torch.ones(1, 1, 1, 1, dtype=dtype), stride=4)
+        assert output.dtype == dtype
+        assert torch.equal(output, torch.full_like(output, 0.875))
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_low_precision_rounds_once(self, dtype):
+        torch.manual_seed(0)
+        x = torch.randn(2, 24, 9, 11).to(dtype).requires_grad_()
+        weight = torch.randn(8, 24, 3, 3).to(dtype).requires_grad_()
+        boxes = random_boxes(2, 9, 11, stride=4)
+        wide = [t.detach().float().requires_grad_() for t in (x, weight)]
+        output = adaptive_conv2d(x, boxes, weight, stride=4)
+        expected = adaptive_conv2d(wide[0], boxes, wide[1], stride=4)
+        one_rounding = {"rtol": torch.finfo(dtype).eps, "atol": 1e-4}
+        torch.testing.assert_close(output.float(), expected, **one_rounding)
+        gradient = torch.randn_like(output)
+        for a, b in zip(
+            torch.autograd.grad(output, (x, weight), gradient),
+            torch.autograd.grad(expected, wide, gradient.float()),
+            strict=True,
+        ):
+            assert a.dtype == dtype
+            torch.testing.assert_close(a.float(), b, **one_rounding)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_autocast_casts_the_map_but_not_the_boxes(self, dtype):
+        torch.manual_seed(0)
+        conv = AdaptiveConv2d(3, 4, bias=True)
+        x = torch.randn(1, 3, 5, 6, requires_grad=True)
+        boxes = random_boxes(1, 5, 6, stride=4)
+        with torch.autocast("cpu", dtype=dtype):
+            output = conv(x, boxes, 4)
+        assert output.dtype == dtype
+        expected = adaptive_conv2d(
+            x.to(dtype), boxes, conv.weight.to(dtype), conv.bias.to(dtype), stride=4
+        )
+        assert torch.equal(output, expected)
+        output.float().square().sum().backward()
+        assert x.grad.dtype == conv.weight.grad.dtype == conv.bias.grad.dtype == torch.float32
+
+    def test_channels_last_in_channels_last_out(self):
+        x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
+        boxes = random_boxes(2, 5, 7, stride=4)
+        plain = adaptive_conv2d(x, boxes, weight, stride=4)
+        assert plain.is_contiguous()
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        output = adaptive_conv2d(x, boxes, weight, stride=4)
+        assert output.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(output, plain)
+        output.square().sum().backward()
+        assert x.grad.is_contiguous(memory_format=torch.channels_last)
+
+    def test_strided_views(self):
+        x, weight = torch.randn(4, 6, 10, 7)[::2, 1::2, ::2], torch.randn(3, 3, 3, 4)[..., ::2]
+        weight = torch.cat([weight, weight[..., :1]], -1)[..., [2, 1, 0]].flip(0)
+        boxes = random_boxes(2, 5, 7, stride=4).expand(2, -1, -1).flip(0)
+        torch.testing.assert_close(
+            adaptive_conv2d(x, boxes, weight, stride=4),
+            adaptive_conv2d(x.contiguous(), boxes.contiguous(), weight.contiguous(), stride=4),
+        )
+
+    def test_empty_batch(self):
+        conv = AdaptiveConv2d(3, 4, bias=True)
+        x = torch.zeros(0, 3, 5, 6, requires_grad=True)
+        output = conv(x, torch.zeros(0, 30, 4), 4)
+        assert output.shape == (0, 4, 5, 6)
+        output.sum().backward()
+        assert x.grad.shape == x.shape
+        assert conv.weight.grad.abs().sum() == conv.bias.grad.abs().sum() == 0
+
+    def test_boxes_get_no_gradient(self):
+        x = torch.randn(1, 2, 3, 3, requires_grad=True)
+        boxes = random_boxes(1, 3, 3, stride=4).requires_grad_()
+        adaptive_conv2d(x, boxes, torch.randn(1, 2, 3, 3), stride=4).sum().backward()
+        assert boxes.grad is None
+        assert x.grad is not None
+
+    def test_gradcheck(self):
+        torch.manual_seed(0)
+        x = torch.randn(2, 3, 4, 5, dtype=torch.double, requires_grad=True)
+        weight = torch.randn(2, 3, 3, 3, dtype=torch.double, requires_grad=True)
+        bias = torch.randn(2, dtype=torch.double, requires_grad=True)
+        boxes = random_boxes(2, 4, 5, stride=4).double()
+        boxes[0, 0] = math.nan
+        assert torch.autograd.gradcheck(
+            lambda *tensors: adaptive_conv2d(tensors[0], boxes, *tensors[1:], stride=4),
+            (x, weight, bias),
+        )
+
+
+class TestModule:
+    def test_initialisation(self):
+        torch.manual_seed(0)
+        conv = AdaptiveConv2d(64, 64, bias=True)
+        assert conv.weight.std().item() == pytest.approx(0.01, rel=0.02)
+        assert conv.weight.mean().item() == pytest.approx(0, abs=2e-4)
+        assert conv.bias.abs().max() == 0
+        assert AdaptiveConv2d(2, 2).bias is None
+        assert list(AdaptiveConv2d(2, 2).state_dict()) == ["weight"]
+        assert "kernel_size=3" in repr(conv)
+
+    def test_forward_is_the_function(self):
+        conv = AdaptiveConv2d(3, 4, kernel_size=5)
+        x, boxes = torch.randn(1, 3, 5, 6), random_boxes(1, 5, 6, stride=8)
+        expected = adaptive_conv2d(x, boxes, conv.weight, stride=8, center_offset=0.5)
+        assert torch.equal(conv(x, boxes, 8, 0.5), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"boxes": torch.zeros(2, 29, 4)}, ValueError, ["boxes", "(2, 30, 4)", "(2, 29, 4)"]),
+        ({"boxes": torch.zeros(30, 4)}, ValueError, ["(2, 30, 4)", "(30, 4)"]),
+        ({"boxes": torch.zeros(2, 30, 4).long()}, TypeError, ["boxes", "int64", "(2, 30, 4)"]),
+        ({"weight": torch.zeros(4, 3, 2, 2)}, ValueError, ["odd", "(4, 3, 2, 2)"]),
+        ({"weight": torch.zeros(4, 3, 3, 5)}, ValueError, ["square", "(4, 3, 3, 5)"]),
+        ({"weight": torch.zeros(4, 5, 3, 3)}, ValueError, ["3 channels", "(4, 5, 3, 3)"]),
+        ({"weight": torch.zeros(4, 3, 3)}, ValueError, ["weight", "(4, 3, 3)"]),
+        ({"weight": torch.zeros(4, 3, 3, 3).half()}, TypeError, ["weight", "float16", "float32"]),
+        ({"bias": torch.zeros(3)}, ValueError, ["(4,)", "(3,)"]),
+        ({"input": torch.zeros(3, 5, 6)}, ValueError, ["input", "(3, 5, 6)"]),
+        ({"input": torch.zeros(2, 3, 0, 6)}, ValueError, ["non-empty", "(2, 3, 0, 6)"]),
+        ({"input": torch.zeros(2, 3, 5, 6).int()}, TypeError, ["input", "int32"]),
+        ({"stride": 0}, ValueError, ["stride", "positive", "got 0"]),
+        ({"stride": -4}, ValueError, ["stride", "got -4"]),
+        ({"stride": math.nan}, ValueError, ["stride", "got nan"]),
+        ({"boxes": torch.zeros(2, 30, 4, device="meta")}, ValueError, ["boxes", "meta", "cpu"]),
+    ],
+)
+def test_wrong_arguments_end_in_one_sentence(change, error, words):
+    arguments = {
+        "input": torch.zeros(2, 3, 5, 6),
+        "boxes": torch.zeros(2, 30, 4),
+        "weight": torch.zeros(4, 3, 3, 3),
+        "bias": None,
+        "stride": 4,
+    }
+    with pytest.raises(error) as caught:
+        adaptive_conv2d(**{**arguments, **change})
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert message.endswith(".") and not re.search(r"\n", message)
+
+
+@compiled_only
+class TestOperator:
+    """What torch expects of an operator."""
+
+    @pytest.mark.parametrize("channels_last", [False, True])
+    def test_opcheck(self, channels_last):
+        x = torch.randn(2, 3, 4, 5, requires_grad=True)
+        if channels_last:
+            x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        weight = torch.randn(2, 3, 3, 3, requires_grad=True)
+        bias = torch.randn(2, requires_grad=True)
+        boxes = random_boxes(2, 4, 5, stride=4)
+        ops = torch.ops.cascade_rpn_d2
+        torch.library.opcheck(ops.adaptive_conv2d.default, (x, boxes, weight, bias, 4.0, 0.0))
+        torch.library.opcheck(ops.adaptive_conv2d.default, (x, boxes, weight, None, 4.0, 0.5))
+        grad = torch.randn(2, 2, 4, 5)
+        for mask in ([True, True], [True, False], [False, True]):
+            torch.library.opcheck(
+                ops.adaptive_conv2d_backward.default,
+                (grad, x.detach(), boxes, weight.detach(), 4.0, 0.0, mask),
+            )
+
+    @pytest.mark.parametrize(
+        ("backend", "autocast"),
+        [
+            ("aot_eager", False),
+            ("aot_eager", True),
+            pytest.param("inductor", False, marks=pytest.mark.slow),
+        ],
+    )
+    def test_compiles_whole(self, backend, autocast):
+        torch._dynamo.reset()
+        torch.manual_seed(0)
+        conv = AdaptiveConv2d(3, 4, bias=True)
+        x = torch.randn(1, 3, 5, 6)
+        boxes = random_boxes(1, 5, 6, stride=4)
+
+        def step(x):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+                return torch.relu(conv(x * 2, boxes, 4)).float().square().sum()
+
+        results = []
+        for function in (step, torch.compile(step, fullgraph=True, backend=backend)):
+            conv.zero_grad()
+            leaf = x.clone().requires_grad_()
+            loss = function(leaf)
+            loss.backward()
+            results.append((loss, leaf.grad, conv.weight.grad.clone(), conv.bias.grad.clone()))
+        tolerance = {"atol": 1e-2, "rtol": 2e-2} if autocast else {"atol": 1e-6, "rtol": 1e-5}
+        for eager, compiled in zip(*results, strict=True):
+            torch.testing.assert_close(eager, compiled, **tolerance)
+
+    def test_double_backward_is_refused(self):
+        x = torch.randn(1, 2, 3, 3, requires_grad=True)
+        output = adaptive_conv2d(x, torch.zeros(1, 9, 4), torch.randn(1, 2, 3, 3), stride=4)
+        (grad,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
+        with pytest.raises(NotImplementedError, match="second derivative"):
+            grad.sum().backward()
+
+    def test_results_do_not_depend_on_the_number_of_threads(self):
+        torch.manual_seed(0)
+        x = torch.randn(2, 80, 15, 18, requires_grad=True)
+        weight = torch.randn(8, 80, 3, 3, requires_grad=True)
+        boxes = random_boxes(2, 15, 18, stride=4)
+        before = torch.get_num_threads()
+        results = []
+        try:
+            for threads in (1, 3, 3):
+                torch.set_num_threads(threads)
+                output = adaptive_conv2d(x, boxes, weight, stride=4)
+                results.append((output, *torch.autograd.grad(output.sum(), (x, weight))))
+        finally:
+            torch.set_num_threads(before)
+        for one, three, again in zip(*results, strict=True):
+            torch.testing.assert_close(one, three, atol=1e-3, rtol=1e-4)
+            assert torch.equal(three, again)
+
+    def test_operator_itself_refuses_what_would_read_out_of_bounds(self):
+        x, weight = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 3, 3)
+        op = torch.ops.cascade_rpn_d2.adaptive_conv2d
+        for boxes in (torch.zeros(1, 15, 4), torch.zeros(1, 16, 3), torch.zeros(2, 16, 4)):
+            with pytest.raises(RuntimeError, match="boxes must be"):
+                op(x, boxes, weight, None, 4.0, 0.0)
+        with pytest.raises(RuntimeError, match="bias must have"):
+            op(x, torch.zeros(1, 16, 4), weight, torch.zeros(2), 4.0, 0.0)

@@ -1,0 +1,259 @@
+"""The two assigners, against the worked numbers of the reference and against loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances
+from torch import Tensor
+
+from cascade_rpn_d2.layers.boxes import box_iou
+from cascade_rpn_d2.modeling import Grid, GroundTruth, IoUAssigner, RegionAssigner
+from cascade_rpn_d2.modeling.assignment import Assignment, object_levels
+
+GRIDS = [Grid(64, 64, 4), Grid(32, 32, 8), Grid(16, 16, 16), Grid(8, 8, 32), Grid(4, 4, 64)]
+NUM_CELLS = sum(grid.cells for grid in GRIDS)
+
+
+def ground_truth(*images: list[tuple[float, ...]]) -> GroundTruth:
+    instances = []
+    for boxes in images:
+        x = Instances((256, 256))
+        x.gt_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+        instances.append(x)
+    return GroundTruth.from_instances(instances)
+
+
+def assign_regions(truth: GroundTruth, num_anchors: int = 1, **options) -> Assignment:
+    num_images = len(truth.boxes)
+    size = NUM_CELLS * num_anchors
+    boxes = torch.zeros(num_images, size, 4)
+    valid = torch.ones(num_images, size, dtype=torch.bool)
+    return RegionAssigner(**options)(boxes, truth, GRIDS, num_anchors, valid)
+
+
+def maps(values: Tensor) -> list[Tensor]:
+    """(R,) -> one (Hi, Wi) map a level."""
+    parts = values.split([grid.cells for grid in GRIDS])
+    return [x.reshape(g.height, g.width) for x, g in zip(parts, GRIDS, strict=True)]
+
+
+def rectangle(mask: Tensor) -> tuple[int, int, int, int]:
+    """First and last row, first and last column of the cells in ``mask``."""
+    rows, columns = mask.nonzero().T
+    return rows.min().item(), rows.max().item(), columns.min().item(), columns.max().item()
+
+
+class TestRegionAssigner:
+    def test_one_object(self):
+        labels = maps(assign_regions(ground_truth([(40, 48, 104, 112)])).labels[0])
+        assert rectangle(labels[1] == 1) == (9, 11, 8, 10)
+        assert (labels[1] == 1).sum() == 9
+        assert rectangle(labels[1] != 0) == (8, 12, 7, 11)
+        assert (labels[1] == -1).sum() == 16
+        assert rectangle(labels[0] == -1) == (16, 24, 14, 22)
+        assert (labels[0] == -1).sum() == 81
+        assert rectangle(labels[2] == -1) == (4, 6, 4, 6)
+        assert (labels[2] == -1).sum() == 9
+        assert not (labels[0] == 1).any() and not (labels[2] == 1).any()
+        assert not labels[3].any() and not labels[4].any()
+
+    def test_one_object_as_the_authors_round(self):
+        truth = ground_truth([(40, 48, 104, 112)])
+        labels = maps(assign_regions(truth, adjacent="none", legacy_edges=True).labels[0])
+        assert rectangle(labels[1] == 1) == (9, 10, 8, 9)
+        assert (labels[1] == 1).sum() == 4
+        assert rectangle(labels[1] != 0) == (8, 11, 7, 10)
+        assert (labels[1] == -1).sum() == 12
+        assert not labels[0].any() and not labels[2].any()
+
+    @pytest.mark.parametrize(
+        ("order", "positives", "ignored"), [((0, 1), (7, 4), 33), ((1, 0), (3, 9), 32)]
+    )
+    def test_the_last_of_overlapping_objects_decides(self, order, positives, ignored):
+        boxes = [(40, 48, 104, 112), (60, 68, 124, 132)]
+        result = assign_regions(ground_truth([boxes[i] for i in order]))
+        labels, matched = maps(result.labels[0])[1], maps(result.matched[0])[1]
+        counts = tuple(((labels == 1) & (matched == i)).sum().item() for i in range(2))
+        assert counts == positives
+        assert (labels == -1).sum() == ignored
+
+    def test_concentric_objects_of_adjacent_levels_wipe_each_other_out(self):
+        truth = ground_truth([(40, 48, 104, 112), (16, 24, 144, 152)])
+        assert not (assign_regions(truth).labels == 1).any()
+        kept = assign_regions(truth, adjacent="none", legacy_edges=True).labels[0]
+        assert [(x == 1).sum().item() for x in maps(kept)] == [0, 4, 6, 0, 0]
+
+    def test_adjacent_negatives_spares_positives(self):
+        truth = ground_truth([(40, 48, 104, 112), (16, 24, 144, 152)])
+        all_, spared, none = (
+            assign_regions(truth, adjacent=kind).labels for kind in ("all", "negatives", "none")
+        )
+        assert torch.equal(spared == 1, none == 1)
+        assert torch.equal(spared == 0, all_ == 0)
+
+    def test_an_object_whose_middle_is_beyond_the_last_cell(self):
+        # Its centre region rounds to column 64 of 64: no cell, but for the legacy rule.
+        truth = ground_truth([(253, 100, 256, 103)])
+        assert not (assign_regions(truth).labels == 1).any()
+        legacy = assign_regions(truth, legacy_edges=True, adjacent="none").labels
+        assert (legacy == 1).any()
+
+    def test_every_anchor_of_a_cell_is_assigned_alike(self):
+        truth = ground_truth([(40, 48, 104, 112)])
+        one, three = assign_regions(truth), assign_regions(truth, num_anchors=3)
+        assert torch.equal(three.labels, one.labels.repeat_interleave(3, dim=1))
+
+    def test_equals_a_loop_over_objects(self):
+        generator = torch.Generator().manual_seed(3)
+        images = []
+        for count in (0, 1, 7, 40):
+            center = torch.rand(count, 2, generator=generator) * 256
+            size = (torch.rand(count, 2, generator=generator) * 3.2 + 2).exp()
+            images.append(
+                [tuple(b) for b in torch.cat((center - size / 2, center + size / 2), 1).tolist()]
+            )
+        result = assign_regions(ground_truth(*images))
+        for image, boxes in enumerate(images):
+            labels, matched = region_loop(boxes)
+            assert torch.equal(result.labels[image].int(), labels)
+            positive = labels == 1
+            assert torch.equal(result.matched[image][positive], matched[positive])
+
+    def test_cells_that_are_not_valid_are_ignored(self):
+        truth = ground_truth([(40, 48, 104, 112)])
+        valid = torch.rand(1, NUM_CELLS) < 0.5
+        boxes = torch.zeros(1, NUM_CELLS, 4)
+        labels = RegionAssigner()(boxes, truth, GRIDS, 1, valid).labels
+        assert (labels[~valid] == -1).all()
+        assert torch.equal(labels[valid], assign_regions(truth).labels[valid])
+
+    def test_no_object_means_all_negative(self):
+        assert not assign_regions(ground_truth([], [])).labels.any()
+
+    @pytest.mark.parametrize(
+        "options", [{"adjacent": "some"}, {"center_ratio": 0.6}, {"center_ratio": 0.0}]
+    )
+    def test_bad_options(self, options):
+        with pytest.raises(ValueError, match="adjacent|center_ratio"):
+            RegionAssigner(**options)
+
+
+def region_loop(boxes: list[tuple[float, ...]]) -> tuple[Tensor, Tensor]:
+    """The rule as the papers tell it: object by object, in order."""
+    labels = [torch.zeros(g.height, g.width, dtype=torch.int32) for g in GRIDS]
+    matched = [torch.zeros(g.height, g.width, dtype=torch.int64) for g in GRIDS]
+    flags = [torch.zeros(g.height, g.width, dtype=torch.bool) for g in GRIDS]
+
+    def region(box, grid, ratio):
+        x1, y1, x2, y2 = (torch.tensor(v) / grid.stride for v in box)
+        r = (1 - ratio) / 2
+        ends = [torch.round((1 - r) * a + r * b) for a, b in ((x1, x2), (y1, y2))]
+        ends += [torch.round(r * a + (1 - r) * b) for a, b in ((x1, x2), (y1, y2))]
+        limits = [grid.width, grid.height] * 2
+        left, top, right, bottom = (
+            int(v.clamp(0, limit)) for v, limit in zip(ends, limits, strict=True)
+        )
+        return slice(top, bottom + 1), slice(left, right + 1)
+
+    for index, box in enumerate(boxes):
+        area = torch.tensor((box[2] - box[0]) * (box[3] - box[1]))
+        level = int((area.sqrt().log2() - 5 + 0.5).floor().clamp(0, 4))
+        labels[level][region(box, GRIDS[level], 0.5)] = -1
+        labels[level][region(box, GRIDS[level], 0.2)] = 1
+        matched[level][region(box, GRIDS[level], 0.2)] = index
+        for near in (level - 1, level + 1):
+            if 0 <= near < len(GRIDS):
+                flags[near][region(box, GRIDS[near], 0.5)] = True
+    for level_labels, flag in zip(labels, flags, strict=True):
+        level_labels[flag] = -1
+    return torch.cat([x.flatten() for x in labels]), torch.cat([x.flatten() for x in matched])
+
+
+def test_levels_change_halfway_between_anchors():
+    sides = torch.tensor([4.0, 45.0, 46.0, 90.0, 91.0, 181.0, 182.0, 362.0, 363.0, 2000.0])
+    boxes = torch.stack((sides * 0, sides * 0, sides, sides), dim=1)
+    levels = object_levels(boxes, [4, 8, 16, 32, 64], 8.0)
+    assert levels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+class TestIoUAssigner:
+    def assign(self, boxes: Tensor, truth: GroundTruth, **options) -> Assignment:
+        valid = options.pop("valid", torch.ones(boxes.shape[:2], dtype=torch.bool))
+        return IoUAssigner(**options)(boxes, truth, [], 1, valid)
+
+    def test_bands(self):
+        # IoU with the object: 1, 0.75, 0.5, 0
+        boxes = torch.tensor([[[0, 0, 8, 8], [0, 0, 8, 6], [0, 0, 8, 4], [20, 20, 28, 28.0]]])
+        truth = ground_truth([(0, 0, 8, 8)])
+        result = self.assign(boxes, truth, positive_iou=0.7, negative_iou=0.4)
+        assert result.labels.tolist() == [[1, 1, -1, 0]]
+        result = self.assign(boxes, truth, positive_iou=0.7, negative_iou=0.7)
+        assert result.labels.tolist() == [[1, 1, 0, 0]]
+
+    def test_every_object_claims_its_best_box(self):
+        # The first object overlaps a box at 0.5 only; the second at less than the least IoU.
+        boxes = torch.tensor([[[0, 0, 8, 4], [50, 50, 60, 60], [100, 100, 101, 101.0]]])
+        truth = ground_truth([(0, 0, 8, 8), (50, 50, 52, 52)])
+        assert self.assign(boxes, truth).labels.tolist() == [[1, 0, 0]]
+        assert self.assign(boxes, truth, min_positive_iou=None).labels.tolist() == [[0, 0, 0]]
+
+    def test_all_ties_are_claimed_and_the_last_object_wins(self):
+        boxes = torch.tensor([[[0, 0, 8, 4], [0, 4, 8, 8.0]]])  # each half of the objects
+        truth = ground_truth([(0, 0, 8, 8), (0, 0, 8, 8)])
+        result = self.assign(boxes, truth)
+        assert result.labels.tolist() == [[1, 1]]
+        assert result.matched.tolist() == [[1, 1]]
+
+    def test_a_claim_takes_the_box_from_a_better_match(self):
+        # The box fits the first object perfectly, yet it is all the second one has.
+        boxes = torch.tensor([[[0, 0, 8, 8.0]]])
+        result = self.assign(boxes, ground_truth([(0, 0, 8, 8), (0, 0, 8, 4)]))
+        assert result.matched.tolist() == [[1]]
+
+    def test_an_object_nothing_overlaps_claims_nothing(self):
+        boxes = torch.tensor([[[0, 0, 8, 8], [20, 20, 30, 30.0]]])
+        result = self.assign(boxes, ground_truth([(100, 100, 120, 120)]), min_positive_iou=0.0)
+        # With a least IoU of 0 every box attains the best IoU of 0, as in the reference.
+        assert result.labels.tolist() == [[1, 1]]
+        result = self.assign(boxes, ground_truth([(100, 100, 120, 120)]))
+        assert result.labels.tolist() == [[0, 0]]
+
+    def test_padding_of_the_batch_is_no_object(self):
+        boxes = torch.zeros(2, 3, 4)
+        boxes[:, 0] = torch.tensor([10, 10, 20, 20.0])
+        result = self.assign(boxes, ground_truth([], [(10, 10, 20, 20), (50, 50, 60, 60)]))
+        assert result.labels.tolist() == [[0, 0, 0], [1, 0, 0]]
+
+    def test_boxes_that_are_not_valid_neither_learn_nor_compete(self):
+        boxes = torch.tensor([[[0, 0, 8, 8], [0, 0, 8, 4.0]]])
+        valid = torch.tensor([[False, True]])
+        result = self.assign(boxes, ground_truth([(0, 0, 8, 8)]), valid=valid)
+        assert result.labels.tolist() == [[-1, 1]]
+
+    def test_equals_a_loop_over_objects(self):
+        generator = torch.Generator().manual_seed(5)
+
+        def random_boxes(count, scale):
+            corner = torch.rand(count, 2, generator=generator) * 60
+            size = torch.rand(count, 2, generator=generator) * scale + 4
+            return torch.cat((corner, corner + size), dim=1).round()
+
+        boxes = torch.stack([random_boxes(300, 30) for _ in range(3)])
+        objects = [random_boxes(count, 30) for count in (12, 1, 5)]
+        result = self.assign(boxes, ground_truth(*[[tuple(b) for b in o.tolist()] for o in objects]))
+        for image, truth in enumerate(objects):
+            iou = box_iou(truth[:, None], boxes[image][None])
+            labels = torch.zeros(300, dtype=torch.int8)
+            best, matched = iou.max(dim=0)
+            labels[best >= 0.7] = 1
+            for index in range(len(truth)):
+                if iou[index].max() >= 0.3:
+                    for box in (iou[index] == iou[index].max()).nonzero().flatten():
+                        labels[box], matched[box] = 1, index
+            assert torch.equal(result.labels[image], labels)
+            assert torch.equal(result.matched[image][labels == 1], matched[labels == 1])
+
+    def test_bad_thresholds(self):
+        with pytest.raises(ValueError, match="negative_iou=0.8"):
+            IoUAssigner(positive_iou=0.7, negative_iou=0.8)

@@ -1,0 +1,38 @@
+"""Padding of ground truth, and the cells that belong to an image."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.structures import Boxes, Instances
+
+from cascade_rpn_d2.modeling import Grid, GroundTruth
+from cascade_rpn_d2.modeling.ground_truth import valid_cells
+
+
+def image(*boxes: list[float]) -> Instances:
+    x = Instances((100, 100))
+    x.gt_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4))
+    return x
+
+
+def test_images_are_padded_to_the_largest_number_of_objects():
+    truth = GroundTruth.from_instances([image([0, 0, 1, 1]), image(), image(*[[2, 2, 3, 3]] * 3)])
+    assert truth.boxes.shape == (3, 3, 4)
+    assert truth.valid.tolist() == [[True, False, False], [False] * 3, [True] * 3]
+    assert torch.equal(truth.of(torch.tensor([[0], [0], [2]]))[2, 0], torch.tensor([2.0, 2, 3, 3]))
+
+
+def test_a_batch_without_objects_keeps_a_place():
+    truth = GroundTruth.from_instances([image(), image()])
+    assert truth.boxes.shape == (2, 1, 4) and not truth.valid.any()
+
+
+def test_cells_beyond_the_padded_image_are_not_valid():
+    grids = [Grid(16, 24, 4), Grid(8, 12, 8)]  # of a batch of 64 x 96
+    valid = valid_cells(grids, torch.tensor([[64, 96], [33, 30]]), 2, 32)
+    assert valid.shape == (2, (16 * 24 + 8 * 12) * 2)
+    assert valid[0].all()
+    fine, coarse = valid[1].split([16 * 24 * 2, 8 * 12 * 2])
+    # 33 x 30 alone is padded to 64 x 32
+    assert torch.equal(fine.view(16, 24, 2).any(-1), (torch.arange(24) < 8).expand(16, -1))
+    assert torch.equal(coarse.view(8, 12, 2).all(-1), (torch.arange(12) < 4).expand(8, -1))

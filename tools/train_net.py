@@ -1,0 +1,66 @@
+#!/usr/bin/env python
+"""Train or evaluate a config: on the CPU, on GPUs of one or more machines, or under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import torch
+from detectron2.engine import default_argument_parser
+
+import cascade_rpn_d2  # noqa: F401  (registers the components)
+from cascade_rpn_d2.engine import evaluate_checkpoint, launch, setup_config, train
+
+EXAMPLES = """
+Examples:
+
+    train_net.py --config-file cascade_rpn/cascade_rpn_r50_fpn_1x.py --num-gpus 8
+    train_net.py --config-file demo/cascade_rpn.py --num-gpus 0 train.max_iter=100
+    train_net.py --config-file cascade_rpn/cascade_rpn_r50_fpn_1x.py \\
+        --train-data photos/train:train.json --test-data photos/val:val.json optimizer.lr=0.0025
+    train_net.py --config-file my_config.py --eval-only train.init_checkpoint=model_final.pth
+    torchrun --nproc-per-node 8 train_net.py --config-file my_config.py --resume
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = default_argument_parser(EXAMPLES)
+    parser.set_defaults(num_gpus=int(torch.cuda.is_available()), dist_url="auto")
+    for option, text in {
+        "--train-data": "images_dir:annotations.json in COCO format to train on",
+        "--test-data": "images_dir:annotations.json in COCO format to evaluate on",
+        "--output-dir": "folder of checkpoints, metrics and results (train.output_dir)",
+    }.items():
+        parser.add_argument(option, help=text)
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    config = setup_config(
+        args.config_file,
+        args.opts,
+        train_data=args.train_data,
+        test_data=args.test_data,
+        output_dir=args.output_dir,
+        device="cpu" if args.num_gpus == 0 else None,
+    )
+    if args.eval_only:
+        evaluate_checkpoint(config, resume=args.resume)
+    else:
+        train(config, resume=args.resume)
+
+
+if __name__ == "__main__":
+    args = parse_args()
+    try:
+        launch(
+            main,
+            (args,),
+            num_gpus=args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+        )
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"train_net.py: {error}")
