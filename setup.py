@@ -1,31 +1,60 @@
 """Builds and installs cascade_rpn_d2; what is not said here stands in pyproject.toml.
 
 The extension is compiled against the torch that is installed, so install with
-``pip install --no-build-isolation .``. C++ is always compiled. CUDA is compiled when torch is a CUDA
-build and its nvcc is found, with or without a GPU in the machine.
+``pip install --no-build-isolation .``. C++ is always compiled. CUDA is compiled when torch is a
+CUDA build and its nvcc is found, with or without a GPU in the machine.
 
 Environment:
     FORCE_CUDA: 1 compiles CUDA or fails saying why not, 0 never compiles it.
-    TORCH_CUDA_ARCH_LIST: GPU architectures, e.g. "8.6;9.0+PTX"; by default those of the GPUs at hand,
-        or a short list for current ones.
+    TORCH_CUDA_ARCH_LIST: GPU architectures, e.g. "8.6;9.0+PTX"; by default those of the GPUs at
+        hand, or a short list for current ones.
     MAX_JOBS: how many compilers run at once.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import torch
 from setuptools import find_packages, setup
-from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
 
 ROOT = Path(__file__).resolve().parent
 SOURCES = Path("cascade_rpn_d2/layers/csrc")
 # Ampere to Ada run the first, Hopper the second, later GPUs its PTX.
 DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"
+
+
+def find_cuda_home() -> None:
+    """Sets CUDA_HOME where torch's guess, the folder above nvcc's, is not the toolkit.
+
+    An nvcc that is a wrapper script or a link knows itself where its toolkit is.
+    """
+    nvcc = shutil.which("nvcc")
+    if nvcc is None or os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH"):
+        return
+    if Path(nvcc).parents[1].joinpath("include", "cuda_runtime.h").is_file():
+        return
+    plan = subprocess.run(
+        [nvcc, "--dryrun", "-c", "-x", "cu", os.devnull], capture_output=True, text=True
+    )
+    top = re.search(r"^#\$ TOP=(.+)$", plan.stderr, re.MULTILINE)
+    if top and Path(top[1], "include", "cuda_runtime.h").is_file():
+        os.environ["CUDA_HOME"] = str(Path(top[1]).resolve())
+
+
+find_cuda_home()
+# It looks for CUDA_HOME when it is imported.
+from torch.utils.cpp_extension import (  # noqa: E402
+    CUDA_HOME,
+    BuildExtension,
+    CppExtension,
+    CUDAExtension,
+)
 
 
 def why_no_cuda() -> str | None:

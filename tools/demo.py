@@ -31,7 +31,8 @@ def main() -> None:
     }
     picture = args.output_dir / "proposals.png"
     table = train_and_compare(configs, picture)
-    print(f"\nAverage recall on 120 test images, {configs['RPN'].train.max_iter} iterations each:\n")
+    iterations = configs["RPN"].train.max_iter
+    print(f"\nAverage recall on the test images after {iterations} iterations each (per cent):\n")
     print(f"{table}\n\nThe proposals of both, drawn: {picture}")
 
 

@@ -1,4 +1,4 @@
-"""The yacs keys of Cascade RPN with their defaults: two stages beneath a detector, as mmdet >= 2.8."""
+"""The yacs keys of Cascade RPN; the defaults are two stages beneath a detector, as released."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     """Add ``MODEL.CASCADE_RPN`` to a Detectron2 config.
 
     ``configs/yacs/cascade_rpn.yaml`` then turns a stock Faster or Mask R-CNN with FPN into one with
-    Cascade RPN. What Detectron2 has a key for already is read from there: ``MODEL.RPN.IN_FEATURES``,
-    ``BATCH_SIZE_PER_IMAGE``, ``POSITIVE_FRACTION``, ``NMS_THRESH``, ``PRE_NMS_TOPK_*``,
-    ``POST_NMS_TOPK_*``, ``SMOOTH_L1_BETA``, and ``MODEL.ANCHOR_GENERATOR``.
+    Cascade RPN. What Detectron2 has a key for already is read from there:
+    ``MODEL.RPN.IN_FEATURES``, ``BATCH_SIZE_PER_IMAGE``, ``POSITIVE_FRACTION``, ``NMS_THRESH``,
+    ``PRE_NMS_TOPK_*``, ``POST_NMS_TOPK_*``, ``SMOOTH_L1_BETA``, and ``MODEL.ANCHOR_GENERATOR``.
 
     Args:
         cfg: the config to extend, in place.

@@ -215,10 +215,12 @@ def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray
     image = np.empty((height, width, 3), np.float32)
     image[:] = rng.uniform(60, 195) + rng.uniform(-30, 30, size=3)
     for cell in (96, 48, 24, 12, 6):
-        image += rng.uniform(0.1, 1.0) * min(22.0, 4 * cell**0.5) * _noise(rng, height, width, cell)
+        image += (
+            rng.uniform(0.05, 0.6) * min(20.0, 3 * cell**0.5) * _noise(rng, height, width, cell)
+        )
     image += rng.uniform(0, 35) * _gradient(rng, height, width)
     if rng.random() < 0.35:
-        strength, period = rng.uniform(5, 18), _log_uniform(rng, 6, 50)
+        strength, period = rng.uniform(4, 12), _log_uniform(rng, 6, 50)
         image += strength * _stripes(rng, height, width, period)
     return np.clip(image, 0, 255)
 
@@ -241,15 +243,15 @@ def _distractor_lines(rng: np.random.Generator, image: np.ndarray, count: int) -
 
 
 def _paint(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray) -> None:
-    """Fill a shape with a shaded texture whose mean is, two times in three, near what it covers."""
+    """Fill a shape with a shaded texture whose mean is often near what it covers."""
     x, y, width, height = cv2.boundingRect(mask)
     patch = image[y : y + height, x : x + width]  # a view: painting goes into the image
     alpha = mask[y : y + height, x : x + width, None].astype(np.float32) / 255
 
-    if rng.random() < 0.65:
+    if rng.random() < 0.5:
         behind = (patch * alpha).sum(axis=(0, 1)) / alpha.sum()
         # One brightness step away from the background, up or down where there is room, little tint.
-        step = rng.uniform(22, 55) * (1 if rng.random() < 0.5 else -1)
+        step = rng.uniform(28, 64) * (1 if rng.random() < 0.5 else -1)
         step = -step if not 15 < behind.mean() + step < 240 else step
         color = behind + step + rng.uniform(-14, 14, size=3)
     else:
@@ -277,5 +279,5 @@ def _photograph(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     if rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 0.9)))
     image = (image - 128) * rng.uniform(0.75, 1.15) + 128 + rng.uniform(-20, 20)
-    image = image + rng.uniform(2, 9) * rng.standard_normal(image.shape, dtype=np.float32)
+    image = image + rng.uniform(1, 6) * rng.standard_normal(image.shape, dtype=np.float32)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 from detectron2.config import instantiate
 from detectron2.data import detection_utils
+from detectron2.modeling.meta_arch import ProposalNetwork
 from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.structures import Boxes, BoxMode, ImageList
+from detectron2.structures import BoxMode, ImageList
 from omegaconf import DictConfig
 from tabulate import tabulate
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checkpoint import Checkpointer
 from ..modeling import CascadeRPN
@@ -55,7 +58,7 @@ def comparison_table(results: Mapping[str, Results]) -> str:
     return tabulate(values, ["", *metrics], tablefmt="github", floatfmt=".1f")
 
 
-def load_trained(config: DictConfig) -> nn.Module:
+def load_trained(config: DictConfig) -> ProposalNetwork:
     """The model of a finished run, ready for inference."""
     model = instantiate(config.model).to(config.train.device).eval()
     Checkpointer(model).load(f"{config.train.output_dir}/model_final.pth", checkpointables=[])
@@ -73,7 +76,7 @@ def most_instructive(dataset: Sequence[dict], count: int) -> list[dict]:
 
 
 def draw_comparison(
-    models: Mapping[str, nn.Module], records: Sequence[dict], picture: Path
+    models: Mapping[str, ProposalNetwork], records: Sequence[dict], picture: Path
 ) -> None:
     """Draw the proposals of every model on some images; a cascade gets a column per stage.
 
@@ -100,18 +103,18 @@ def draw_comparison(
 
 
 @torch.no_grad()
-def propose_by_stage(model: nn.Module, image: Tensor) -> dict[str, Tensor]:
+def propose_by_stage(model: ProposalNetwork, image: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
     """Proposals of an image: one entry ``""``, or ``"stage 1"``, ``"stage 2"``, ... for a cascade.
 
     Args:
         model: ``ProposalNetwork`` in evaluation mode.
-        image: (H, W, 3) uint8 array in the channel order of the model.
+        image: (H, W, 3), in the channel order of the model.
 
     Returns:
         Boxes (n, 4) by the name of the stage, XYXY in pixels of the image, best first.
     """
     height, width = image.shape[:2]
-    pixels = torch.as_tensor(image.transpose(2, 0, 1).copy())
+    pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())
     if not isinstance(model.proposal_generator, CascadeRPN):
         output = model([{"image": pixels, "height": height, "width": width}])[0]
         return {"": output["proposals"].proposal_boxes.tensor.cpu()}
@@ -120,9 +123,6 @@ def propose_by_stage(model: nn.Module, image: Tensor) -> dict[str, Tensor]:
     stages = model.proposal_generator.propose_by_stage(images, model.backbone(images.tensor))
     found = (detector_postprocess(proposals[0], height, width) for proposals in stages)
     return {
-        f"stage {number}": _boxes(x.proposal_boxes) for number, x in enumerate(found, start=1)
+        f"stage {number}": proposals.proposal_boxes.tensor.cpu()
+        for number, proposals in enumerate(found, start=1)
     }
-
-
-def _boxes(boxes: Boxes) -> Tensor:
-    return boxes.tensor.cpu()

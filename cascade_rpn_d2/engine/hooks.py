@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import logging
+import math
+import os
 
 import torch
-from detectron2.engine import HookBase, hooks
+from detectron2.engine import HookBase
 from torch import nn
+
+from ..checkpoint import Checkpointer
+
+logger = logging.getLogger(__name__)
+
+_BEST = "model_best"
 
 
 class MovingAverage(HookBase):
@@ -52,14 +60,50 @@ class MovingAverage(HookBase):
                 average.copy_(source)
 
 
-class BestCheckpointer(hooks.BestCheckpointer):
-    """Detectron2's hook, which here remembers the best metric when a run is resumed."""
+class BestCheckpointer(HookBase):
+    """Keeps the weights of the best evaluation so far as ``model_best.pth``.
 
-    def state_dict(self) -> dict[str, Any]:
-        """The best metric so far and its iteration."""
-        return {"best_metric": self.best_metric, "best_iter": self.best_iter}
+    Unlike Detectron2's hook of this name it knows the best metric of a run that is resumed, which
+    it stores beside the weights, because the last checkpoint may be from before that evaluation.
+    Must come after the hook that evaluates.
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best metric of the run that is resumed."""
-        self.best_metric = state_dict["best_metric"]
-        self.best_iter = state_dict["best_iter"]
+    Args:
+        checkpointer: writes the file; one that does not tag what it writes as the last checkpoint.
+        period: iterations between two evaluations; 0 for one after the last iteration only.
+        metric: task and name, such as ``"bbox/AP"``.
+        mode: ``"max"`` or ``"min"``, whichever is best.
+    """
+
+    def __init__(self, checkpointer: Checkpointer, period: int, metric: str, mode: str) -> None:
+        self._checkpointer = checkpointer
+        self._period = period
+        self._metric = metric
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._best = -math.inf
+
+    def before_train(self) -> None:
+        """Recall the best metric of the run that is resumed."""
+        path = os.path.join(self._checkpointer.save_dir, f"{_BEST}.pth")
+        if self.trainer.start_iter > 0 and os.path.exists(path):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            if content.get("metric") == self._metric:
+                self._best = self._sign * content["value"]
+
+    def after_step(self) -> None:
+        """Look at the metric where Detectron2's EvalHook has evaluated."""
+        done = self.trainer.iter + 1
+        if self._period > 0 and done % self._period == 0 and done < self.trainer.max_iter:
+            self._compare()
+
+    def after_train(self) -> None:
+        """Look at the metric of the final evaluation."""
+        self._compare()
+
+    def _compare(self) -> None:
+        value, iteration = self.trainer.storage.latest().get(self._metric, (math.nan, 0))
+        if math.isnan(value):
+            logger.warning("No best checkpoint is kept: %s has no value.", self._metric)
+        elif self._sign * value > self._best:
+            self._best = self._sign * value
+            self._checkpointer.save(_BEST, iteration=iteration, metric=self._metric, value=value)
+            logger.info("Best %s so far: %.2f", self._metric, value)

@@ -70,6 +70,7 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     def evaluate_now() -> Results:
         # A file of results is named like the checkpoint of its weights.
         index = "final" if trainer.iter >= options.max_iter else f"{trainer.iter:07d}"
+        _take_buffers_of_main_process(checkpointer.model)
         results.clear()
         results.update(evaluate(config, checkpointer.model, name=f"evaluation_{index}"))
         return results
@@ -123,7 +124,7 @@ def _best_checkpointer(config: DictConfig, checkpointer: Checkpointer) -> HookBa
         return None
     # Weights alone, and never what a run is resumed from.
     weights = Checkpointer(checkpointer.model, options.output_dir, tag_last=False)
-    return BestCheckpointer(options.eval_period, weights, best.metric, best.mode)
+    return BestCheckpointer(weights, options.eval_period, best.metric, best.mode)
 
 
 def _writer(options: DictConfig, start_iter: int) -> HookBase | None:
@@ -145,6 +146,13 @@ def _distribute(model: nn.Module, options: DictConfig) -> nn.Module:
     # On CPUs a process has no device of its own.
     device_ids = [comm.get_local_rank()] if next(model.parameters()).is_cuda else None
     return create_ddp_model(model, device_ids=device_ids, **options.ddp)
+
+
+def _take_buffers_of_main_process(model: nn.Module) -> None:
+    """Each process has statistics of its own batches; checkpoints have those of the main one."""
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def _numbered_checkpoints(folder: str) -> list[str]:

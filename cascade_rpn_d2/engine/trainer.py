@@ -133,8 +133,8 @@ class Trainer(TrainerBase):
 
     def _diverged(self, what: str) -> TrainingDiverged:
         return TrainingDiverged(
-            f"Training diverged at iteration {self.iter} ({what}): the step was not applied and the "
-            "last checkpoint is kept; lower optimizer.lr, lengthen the warm-up or set "
+            f"Training diverged at iteration {self.iter} ({what}): the step was not applied and "
+            "the last checkpoint is kept; lower optimizer.lr, lengthen the warm-up or set "
             "train.clip_grad_norm, then --resume or start again."
         )
 

@@ -30,8 +30,8 @@ def check_conv(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(
-            f"bias must have shape ({weight.shape[0]},), one value per output channel of the weight "
-            f"{tuple(weight.shape)}; got shape {tuple(bias.shape)}."
+            f"bias must have shape ({weight.shape[0]},), one value per output channel of the "
+            f"weight {tuple(weight.shape)}; got shape {tuple(bias.shape)}."
         )
     if input.dtype not in _DTYPES:
         raise TypeError(
@@ -44,7 +44,8 @@ def check_conv(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         if tensor.dtype != input.dtype and not torch.is_autocast_enabled(input.device.type):
             raise TypeError(
                 f"{name} must have the dtype of the input outside of autocast; got {name} "
-                f"{tensor.dtype} {tuple(tensor.shape)} and input {input.dtype} {tuple(input.shape)}."
+                f"{tensor.dtype} {tuple(tensor.shape)} and input {input.dtype} "
+                f"{tuple(input.shape)}."
             )
         check_device(name, tensor, input)
 
@@ -53,8 +54,8 @@ def check_device(name: str, tensor: Tensor, input: Tensor) -> None:
     """Raises ValueError unless ``tensor`` is on the device of ``input``."""
     if tensor.device != input.device:
         raise ValueError(
-            f"{name} {tuple(tensor.shape)} must be on the device of the input {tuple(input.shape)}; "
-            f"got {tensor.device} and {input.device}."
+            f"{name} {tuple(tensor.shape)} must be on the device of the input "
+            f"{tuple(input.shape)}; got {tensor.device} and {input.device}."
         )
 
 

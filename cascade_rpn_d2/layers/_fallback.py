@@ -1,7 +1,7 @@
 """The sampled convolutions in pure torch, for when the compiled library is absent.
 
-Same results as the kernels (positions and sums in float32 or better), gradients by autograd; the price
-is memory and time. It loops over the K*K taps, never over positions.
+Same results as the kernels (positions and sums in float32 or better), gradients by autograd; the
+price is memory and time. It loops over the K*K taps, never over positions.
 
 Shape shorthand in this module:
     N images, C input channels, O output channels, G groups of offsets, T = Kh*Kw taps,
@@ -21,16 +21,12 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def autocast_casts(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Casts as autocast does for a convolution: to its dtype where it is on, float64 left alone."""
-    device_type = next(tensor for tensor in tensors if tensor is not None).device.type
-    if not torch.is_autocast_enabled(device_type):
-        return tensors
-    dtype = torch.get_autocast_dtype(device_type)
-    return tuple(
-        tensor if tensor is None or tensor.dtype == torch.float64 else tensor.to(dtype)
-        for tensor in tensors
-    )
+def autocast(input: Tensor) -> Tensor:
+    """The map in the dtype of autocast where that is on; float64 is left alone, as by torch."""
+    device_type = input.device.type
+    if input.dtype == torch.float64 or not torch.is_autocast_enabled(device_type):
+        return input
+    return input.to(torch.get_autocast_dtype(device_type))
 
 
 def box_positions(
@@ -52,11 +48,14 @@ def box_positions(
     x1, y1, x2, y2 = boxes.unflatten(1, (height, width)).unbind(-1)  # each (N, H, W)
     taps = torch.arange(kernel_size, dtype=boxes.dtype, device=boxes.device)
     fraction = taps / (kernel_size - 1) - 0.5 if kernel_size > 1 else taps  # (K,)
-    fraction = fraction[:, None, None]
-    y = ((y1 + y2) / (2 * stride) - center_offset)[:, None] + fraction * ((y2 - y1) / stride)[:, None]
-    x = ((x1 + x2) / (2 * stride) - center_offset)[:, None] + fraction * ((x2 - x1) / stride)[:, None]
-    y = y.repeat_interleave(kernel_size, dim=1)  # (N, K, H, W) -> (N, K*K, H, W), x fastest
-    x = x.repeat(1, kernel_size, 1, 1)
+
+    def spread(low: Tensor, high: Tensor) -> Tensor:
+        """(N, H, W) edges -> (N, K, H, W) positions from the one to the other."""
+        center = (low + high) / (2 * stride) - center_offset
+        return center[:, None] + fraction[:, None, None] * ((high - low) / stride)[:, None]
+
+    y = spread(y1, y2).repeat_interleave(kernel_size, dim=1)  # (N, K*K, H, W), x fastest
+    x = spread(x1, x2).repeat(1, kernel_size, 1, 1)
     return y[:, None], x[:, None]
 
 
@@ -104,7 +103,7 @@ def sampled_conv2d(
         input: (N, C, H, W).
         y: (N, G, T, Ho, Wo) rows in cells, of dtype ``compute_dtype(input.dtype)``.
         x: (N, G, T, Ho, Wo) columns in cells, likewise.
-        weight: (O, C / groups, Kh, Kw), of the input's dtype.
+        weight: (O, C / groups, Kh, Kw); like the bias, it is first rounded to the input's dtype.
         bias: (O,) or None.
 
     Returns:
@@ -119,7 +118,11 @@ def sampled_conv2d(
     out_channels, group_channels = weight.shape[:2]
     groups = channels // group_channels
     # (O, C/groups, Kh, Kw) -> (T, groups, C/groups, O/groups)
-    matrices = weight.to(dtype).reshape(groups, out_channels // groups, group_channels, taps)
+    matrices = (
+        weight.to(input.dtype)
+        .to(dtype)
+        .reshape(groups, out_channels // groups, group_channels, taps)
+    )
     matrices = matrices.permute(3, 0, 2, 1)
 
     cells = out_height * out_width
@@ -134,7 +137,7 @@ def sampled_conv2d(
     # (groups, N*cells, O/groups) -> (N, Ho, Wo, O) -> (N, O, Ho, Wo)
     output = output.transpose(0, 1).reshape(images, out_height, out_width, out_channels)
     if bias is not None:
-        output = output + bias.to(dtype)
+        output = output + bias.to(input.dtype).to(dtype)
     output = output.to(input.dtype).permute(0, 3, 1, 2)
     return output.contiguous(memory_format=memory_format_of(input))
 

@@ -1,9 +1,10 @@
 """Finding the compiled kernels, or doing without them.
 
-The kernels live in ``cascade_rpn_d2/_C.abi3.so`` and register themselves as ``torch.ops.cascade_rpn_d2.*``
-when that library is loaded, which happens when this module is imported. Where there is no usable
-library (or it was built without CUDA and the tensor is on a GPU) the operators run on the pure-torch
-fallback of :mod:`cascade_rpn_d2.layers._fallback`; the first such call says so in one warning.
+The kernels live in ``cascade_rpn_d2/_C.abi3.so`` and register themselves as
+``torch.ops.cascade_rpn_d2.*`` when that library is loaded, which happens when this module is
+imported. Where there is no usable library (or it was built without CUDA and the tensor is on a GPU)
+the operators run on the pure-torch fallback of :mod:`cascade_rpn_d2.layers._fallback`; the first
+such call says so in one warning.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def is_compiled() -> bool:
 
 
 def has_kernel(device: torch.device) -> bool:
-    """Whether tensors on ``device`` run on compiled kernels; the first False comes with a warning."""
+    """Whether tensors on ``device`` run on compiled kernels; warns at the first that does not."""
     if device.type in _kernel_devices or (is_compiled() and device.type == "meta"):
         return True
     _warn_once(device.type)

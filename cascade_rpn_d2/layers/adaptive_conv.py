@@ -1,8 +1,8 @@
 """Adaptive convolution: every cell spreads the taps of its kernel over a box of its own.
 
 Where a convolution samples a fixed grid and a deformable one learns its offsets, an adaptive
-convolution is told by a box per cell where to look, so the features follow the boxes that a previous
-stage has regressed (Cascade RPN, Vu et al., NeurIPS 2019, section 3.2).
+convolution is told by a box per cell where to look, so the features follow the boxes that a
+previous stage has regressed (Cascade RPN, Vu et al., NeurIPS 2019, section 3.2).
 
 Shape shorthand in this module:
     N images, C input channels, O output channels, K kernel size, H, W the map.
@@ -30,25 +30,26 @@ def adaptive_conv2d(
 
     With K = 3 the outer taps lie on the border of the box and the middle one on its centre::
 
-        y = (y1 + y2) / (2 * stride) - center_offset + ky * (y2 - y1) / (2 * stride), ky in {-1, 0, 1}
+        y = (y1 + y2) / (2 * stride) - center_offset + ky * (y2 - y1) / (2 * stride)
 
-    and likewise for x; in general neighbouring taps are ``(y2 - y1) / (K - 1)`` pixels apart (K = 1
-    samples the centre). The map is sampled bilinearly and is zero outside. A tap whose position is
-    NaN, infinite or outside the map contributes exactly zero. On boxes of ``2 * stride`` pixels around
-    the centres of their cells this is ``F.conv2d(input, weight, bias, padding=K // 2)`` for K = 3.
+    for ky in {-1, 0, 1}, and likewise for x; in general neighbouring taps are
+    ``(y2 - y1) / (K - 1)`` pixels apart (K = 1 samples the centre). The map is sampled bilinearly
+    and is zero outside. A tap whose position is NaN, infinite or outside the map contributes
+    exactly zero. On boxes of ``2 * stride`` pixels around the centres of their cells and with K = 3
+    this is ``F.conv2d(input, weight, bias, padding=1)``.
 
-    Positions are computed, and products summed, in float32 or better whatever the dtype of the input.
-    Under autocast input, weight and bias are cast as for a convolution; the boxes are not.
+    Positions are computed, and products summed, in float32 or better whatever the dtype of the
+    input. Under autocast input, weight and bias are cast as for a convolution; the boxes are not.
 
     Args:
         input: (N, C, H, W); float32, float64, float16 or bfloat16. N may be 0.
-        boxes: (N, H*W, 4) XYXY in image pixels, continuous coordinates, one per cell, row-major. They
-            get no gradient; their dtype may differ from the input's.
+        boxes: (N, H*W, 4) XYXY in image pixels, continuous coordinates, one per cell, row-major.
+            They get no gradient; their dtype may differ from the input's.
         weight: (O, C, K, K), K odd.
         bias: (O,) or None.
         stride: image pixels per cell of the map.
         center_offset: where in its cell a cell's centre lies, in cells: 0.0 when the anchor of cell
-            (i, j) is centred on pixel (i * stride, j * stride), 0.5 when it is half a stride further.
+            (i, j) is centred on pixel (i * stride, j * stride), 0.5 when half a stride further.
 
     Returns:
         (N, O, H, W), channels-last when the input is.
@@ -127,8 +128,8 @@ def _check(
         )
     if boxes.shape != (images, height * width, 4):
         raise ValueError(
-            f"boxes must have shape (N, H*W, 4) = {(images, height * width, 4)}, one box per cell of "
-            f"the input {tuple(input.shape)}; got shape {tuple(boxes.shape)}."
+            f"boxes must have shape (N, H*W, 4) = {(images, height * width, 4)}, one box per cell "
+            f"of the input {tuple(input.shape)}; got shape {tuple(boxes.shape)}."
         )
     check_stride(stride)
 
@@ -141,10 +142,11 @@ def _adaptive_conv2d_fallback(
     stride: float,
     center_offset: float,
 ) -> Tensor:
-    input, weight, bias = _fallback.autocast_casts(input, weight, bias)
+    input = _fallback.autocast(input)
     y, x = _fallback.box_positions(
         boxes.to(_fallback.compute_dtype(input.dtype)),
-        *input.shape[2:],
+        height=input.shape[2],
+        width=input.shape[3],
         kernel_size=weight.shape[-1],
         stride=stride,
         center_offset=center_offset,

@@ -1,8 +1,8 @@
 """Deformable convolution: the sampled convolution whose taps are moved by given offsets.
 
-The kernels are those of :mod:`cascade_rpn_d2.layers.adaptive_conv`; only the rule that places the taps
-differs. It is what the feature adaption of Guided Anchoring (Wang et al., CVPR 2019, section 3.3) and
-Iterative RPN+ need (deformable convolution: Dai et al., ICCV 2017).
+The kernels are those of :mod:`cascade_rpn_d2.layers.adaptive_conv`; only the rule that places the
+taps differs. It is what the feature adaption of Guided Anchoring (Wang et al., CVPR 2019, section
+3.3) and Iterative RPN+ need (deformable convolution: Dai et al., ICCV 2017).
 
 Shape shorthand in this module:
     N images, C input channels, O output channels, G groups of offsets, Kh, Kw kernel size,
@@ -30,21 +30,21 @@ def deform_conv2d(
     padding: int | Iterable[int] = 0,
     dilation: int | Iterable[int] = 1,
 ) -> Tensor:
-    """Deformable convolution with the meaning of ``torchvision.ops.deform_conv2d`` (without a mask).
+    """Deformable convolution, as ``torchvision.ops.deform_conv2d`` without a mask.
 
     Tap (ky, kx) of output cell (j, i) samples the map bilinearly at row
-    ``j * stride - padding + ky * dilation + dy`` and the like column. The map is zero outside; a tap
-    whose position is NaN, infinite or outside the map contributes exactly zero and its offset gets no
-    gradient. Groups of channels of the weight, and groups of channels that share offsets, follow from
-    the shapes of ``weight`` and ``offset``.
+    ``j * stride - padding + ky * dilation + dy`` and the like column. The map is zero outside; a
+    tap whose position is NaN, infinite or outside the map contributes exactly zero and its offset
+    gets no gradient. Groups of channels of the weight, and groups of channels that share offsets,
+    follow from the shapes of ``weight`` and ``offset``.
 
-    Positions are computed, and products summed, in float32 or better whatever the dtype of the input.
-    Under autocast input, weight and bias are cast as for a convolution; the offsets are not.
+    Positions are computed, and products summed, in float32 or better whatever the dtype of the
+    input. Under autocast input, weight and bias are cast as for a convolution; the offsets are not.
 
     Args:
         input: (N, C, H, W); float32, float64, float16 or bfloat16. N may be 0.
-        offset: (N, 2*G*Kh*Kw, Ho, Wo), in cells: per group and tap (row-major) dy, then dx. G divides
-            C. The dtype may differ from the input's.
+        offset: (N, 2*G*Kh*Kw, Ho, Wo), in cells: per group and tap (row-major) dy, then dx. G
+            divides C. The dtype may differ from the input's.
         weight: (O, C / groups, Kh, Kw).
         bias: (O,) or None.
         stride: cells between the outputs' samples, one number or (y, x).
@@ -69,7 +69,7 @@ def deform_conv2d(
 
 
 class DeformConv2d(nn.Module):
-    """:func:`deform_conv2d` with a weight; the offsets are computed elsewhere and handed to forward.
+    """:func:`deform_conv2d` with a weight; forward is handed the offsets.
 
     Args:
         in_channels: C, channels of the input.
@@ -109,7 +109,7 @@ class DeformConv2d(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
-        """See :func:`deform_conv2d`: x (N, C, H, W), offset (N, 2*G*Kh*Kw, Ho, Wo) -> (N, O, Ho, Wo)."""
+        """See :func:`deform_conv2d`; offset (N, 2*G*Kh*Kw, Ho, Wo) -> (N, O, Ho, Wo)."""
         return deform_conv2d(
             x,
             offset,
@@ -145,7 +145,8 @@ def _check(
     if groups * group_channels != channels or groups == 0 or out_channels % groups != 0:
         raise ValueError(
             f"weight (O, C / groups, Kh, Kw) must split the {channels} channels of the input "
-            f"{tuple(input.shape)}, and its own O, into equal groups; got shape {tuple(weight.shape)}."
+            f"{tuple(input.shape)}, and its own O, into equal groups; got shape "
+            f"{tuple(weight.shape)}."
         )
     out_size = _out_size(input, kernel_size, stride, padding, dilation)
     if min(out_size) < 1:
@@ -163,8 +164,8 @@ def _check(
     offset_groups = offset.shape[1] // per_group
     if offset_groups == 0 or offset.shape[1] % per_group or channels % offset_groups:
         raise ValueError(
-            f"offset must have 2*Kh*Kw = {per_group} channels for each of G groups, where G divides "
-            f"the {channels} channels of the input; got shape {tuple(offset.shape)}."
+            f"offset must have 2*Kh*Kw = {per_group} channels for each of G groups, where G "
+            f"divides the {channels} channels of the input; got shape {tuple(offset.shape)}."
         )
 
 
@@ -186,7 +187,7 @@ def _deform_conv2d_fallback(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> Tensor:
-    input, weight, bias = _fallback.autocast_casts(input, weight, bias)
+    input = _fallback.autocast(input)
     y, x = _fallback.offset_positions(
         offset.to(_fallback.compute_dtype(input.dtype)),
         kernel_size=(weight.shape[2], weight.shape[3]),
@@ -215,14 +216,14 @@ def _register() -> None:
         ctx.save_for_backward(input, offset, weight)
 
     def backward(ctx, grad_output):
-        needs = list(ctx.needs_input_grad[:3])
-        gradients = (None, None, None)
+        *needs, needs_bias = ctx.needs_input_grad[:4]
+        gradients: list[Tensor | None] = [None, None, None]
         if any(needs):
-            gradients = torch.ops.cascade_rpn_d2.deform_conv2d_backward(
+            computed = torch.ops.cascade_rpn_d2.deform_conv2d_backward(
                 grad_output, *ctx.saved_tensors, *ctx.geometry, needs
             )
-        gradients = [g if need else None for g, need in zip(gradients, needs, strict=True)]
-        grad_bias = grad_output.sum((0, 2, 3)) if ctx.needs_input_grad[3] else None
+            gradients = [g if need else None for g, need in zip(computed, needs, strict=True)]
+        grad_bias = grad_output.sum((0, 2, 3)) if needs_bias else None
         return (*gradients, grad_bias, None, None, None)
 
     torch.library.register_autograd(

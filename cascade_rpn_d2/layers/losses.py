@@ -1,4 +1,4 @@
-"""Losses between boxes, one value a box: reduction, weights and normalisers belong to the caller."""
+"""Losses between boxes, one value a box; reduction and normalisers belong to the caller."""
 
 from __future__ import annotations
 

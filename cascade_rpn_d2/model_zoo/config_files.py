@@ -1,8 +1,9 @@
 """Names of configs -> files -> loaded LazyConfigs.
 
 A name is a path relative to the folder ``configs``, with or without ``.py``; wherever a name is
-accepted, so is the path of any LazyConfig file. The folder lies beside the package in a checkout,
-and inside ``model_zoo`` in an installed package, where ``setup.py`` has put a copy of it.
+accepted, so is the path of any LazyConfig file, and a name of Detectron2's own zoo. The folder lies
+beside the package in a checkout, and inside ``model_zoo`` in an installed package, where
+``setup.py`` has put a copy of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import builtins
 import os
 from pathlib import Path
 
+import detectron2
 from detectron2.config import LazyConfig
 from omegaconf import DictConfig
 
@@ -42,6 +44,15 @@ def configs_dir() -> Path:
     )
 
 
+def detectron2_configs_dir() -> Path:
+    """The folder of Detectron2's own configs, which may not exist.
+
+    ``detectron2.model_zoo`` finds it too, but needs ``pkg_resources``, which setuptools >= 82 does
+    not have any more.
+    """
+    return Path(detectron2.__file__).resolve().parent / "model_zoo" / "configs"
+
+
 def list_configs() -> list[str]:
     """Names of all experiments, sorted, such as ``"cascade_rpn/cascade_rpn_r50_fpn_1x.py"``."""
     root = configs_dir()
@@ -53,7 +64,8 @@ def get_config_file(name: str | os.PathLike[str]) -> str:
     """Path of a config.
 
     Args:
-        name: a name as in :func:`list_configs`, ``.py`` being optional, or the path of a file.
+        name: a name as in :func:`list_configs`, ``.py`` being optional; the name of a config of
+            Detectron2's own zoo; or the path of a file.
 
     Raises:
         ValueError: if there is neither such a file nor such a config; suggests the nearest names.
@@ -62,10 +74,11 @@ def get_config_file(name: str | os.PathLike[str]) -> str:
     if text.endswith(_SUFFIXES) and os.path.isfile(text):
         return os.path.abspath(text)
     wanted = text if text.endswith(_SUFFIXES) else f"{text}.py"
-    file = configs_dir() / wanted
-    # A name never leads out of the folder, whatever dots are in it.
-    if file.is_file() and file.resolve().is_relative_to(configs_dir().resolve()):
-        return str(file)
+    for folder in (configs_dir(), detectron2_configs_dir()):
+        file = folder / wanted
+        # A name never leads out of the folder, whatever dots are in it.
+        if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
+            return str(file)
     raise ValueError(f"No config file or config of the zoo is named '{text}': {_advice(wanted)}")
 
 

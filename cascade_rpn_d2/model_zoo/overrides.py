@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from detectron2.config import LazyConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from .suggest import alternatives, nearest
 
@@ -36,8 +35,9 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise ValueError(
                 f"'{override}' is no override: give key=value, such as train.max_iter=100."
             )
-        if not key.startswith("+") and not has_key(config, key):
-            near = nearest(key, keys(config))
+        known = keys(config)
+        if not key.startswith("+") and key not in known:
+            near = nearest(key, known)
             hint = f"did you mean {alternatives(near)}" if near else "check its spelling"
             raise ValueError(
                 f"The config has no key '{key}': {hint}, or write +{override} to add a new key."
@@ -51,20 +51,8 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def has_key(config: DictConfig, key: str) -> bool:
-    """Whether a config has a value, be it None, at a key with dots; list items are numbers."""
-    parent, _, last = key.rpartition(".")
-    try:
-        node = OmegaConf.select(config, parent) if parent else config
-    except OmegaConfBaseException:
-        return False
-    if OmegaConf.is_list(node):
-        return last.isdigit() and int(last) < len(node)
-    return OmegaConf.is_dict(node) and last in list(node)
-
-
 def keys(config: DictConfig) -> list[str]:
-    """Every key of a config with dots, those of inner nodes included."""
+    """Every key of a config with dots, those of inner nodes included; list items are numbers."""
     return _keys_below("", OmegaConf.to_container(config, resolve=False))
 
 

@@ -1,12 +1,12 @@
 """Which box learns which object.
 
 An assigner maps the boxes of a batch to an :class:`Assignment`. It is a plain object without
-parameters; both assigners work on the whole batch, without a loop over images or objects and without
-reading a number back from the device.
+parameters; both assigners work on the whole batch, without a loop over images or objects and
+without reading a number back from the device.
 
-Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``A`` anchors a cell, ``Hi, Wi`` cells
-of level i, ``R`` boxes an image: the sum of ``Hi*Wi*A`` over the levels, finest level first, cells
-row by row.
+Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``A`` anchors a cell, ``Hi, Wi``
+cells of level i, ``R`` boxes an image: the sum of ``Hi*Wi*A`` over the levels, finest level first,
+cells row by row.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class IoUAssigner:
     """Anchor-based assignment by IoU, as in Faster R-CNN (Cascade RPN, section 3.3).
 
     A box whose best IoU reaches ``positive_iou`` learns that object, one below ``negative_iou`` is
-    background, one between is ignored. Then every object whose best IoU reaches ``min_positive_iou``
-    claims all boxes that attain it; where several objects claim a box, the last one has it.
+    background, one between is ignored. Then every object whose best IoU reaches
+    ``min_positive_iou`` claims all boxes that attain it; where several objects claim a box, the
+    last one has it.
 
     Why not Detectron2's ``Matcher``: its low-quality step has no least IoU, leaves the claimed box
     with the object it overlaps most, and makes every box positive for an object none overlaps.
@@ -84,8 +85,8 @@ class IoUAssigner:
     ):
         if not 0 <= negative_iou <= positive_iou <= 1:
             raise ValueError(
-                f"0 <= negative_iou <= positive_iou <= 1 must hold, not negative_iou={negative_iou}, "
-                f"positive_iou={positive_iou}."
+                "0 <= negative_iou <= positive_iou <= 1 must hold, not "
+                f"negative_iou={negative_iou}, positive_iou={positive_iou}."
             )
         self.positive_iou = positive_iou
         self.negative_iou = negative_iou
@@ -134,14 +135,14 @@ class RegionAssigner:
     Args:
         center_ratio: side of the centre region relative to the object's (sigma_ctr).
         ignore_ratio: side of the ignore region relative to the object's (sigma_ign).
-        anchor_scale: side of the anchors in strides; an object's level is the one whose anchors have
-            its size.
+        anchor_scale: side of the anchors in strides; an object's level is the one whose anchors
+            have its size.
         adjacent: what the adjacent levels ignore: ``"all"`` boxes in the region, also those which
             learn another object (mmdet >= 2.8, the published weights); ``"negatives"`` only (as the
             paper of Guided Anchoring has it); ``"none"`` (what the authors' code comes to, and so
             the paper's numbers).
-        legacy_edges: edges of the regions as the authors' code rounds them, with cell centres half a
-            stride inside; goes with anchors whose offset is 0.5. Every object then keeps a cell.
+        legacy_edges: edges of the regions as the authors' code rounds them, with cell centres half
+            a stride inside; goes with anchors whose offset is 0.5. Every object then keeps a cell.
     """
 
     def __init__(
@@ -214,7 +215,7 @@ class RegionAssigner:
         return rows, columns
 
     def _span(self, low: Tensor, high: Tensor, size: int, stride: int, ratio: float) -> Tensor:
-        """Cells (N, G, size) of the middle ``ratio`` of the intervals ``low`` to ``high`` (N, G)."""
+        """Cells (N, G, size) in the middle ``ratio`` of intervals ``low`` to ``high`` (N, G)."""
         if self.legacy_edges:
             low, high = (low + 0.5) / stride - 0.5, (high - 0.5) / stride - 0.5
         else:

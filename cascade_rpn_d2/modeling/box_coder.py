@@ -21,8 +21,9 @@ class BoxCoder:
     """Codes target boxes as deltas to reference boxes, and back (Cascade RPN, equation 1).
 
     Args:
-        stds: standard deviations of (dx, dy, dw, dh) in units of the reference box: a network output
-            of 1 means a delta of one standard deviation. The reciprocals of Detectron2's ``weights``.
+        stds: standard deviations of (dx, dy, dw, dh) in units of the reference box: a network
+            output of 1 means a delta of one standard deviation. The reciprocals of Detectron2's
+            ``weights``.
 
     Raises:
         ValueError: if there are not four positive standard deviations.
@@ -31,7 +32,9 @@ class BoxCoder:
     def __init__(self, stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0)):
         self.stds = tuple(float(s) for s in stds)
         if len(self.stds) != 4 or not all(s > 0 for s in self.stds):
-            raise ValueError(f"stds must be four positive numbers (dx, dy, dw, dh), not {self.stds}.")
+            raise ValueError(
+                f"stds must be four positive numbers (dx, dy, dw, dh), not {self.stds}."
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(stds={self.stds})"

@@ -18,7 +18,7 @@ class BoxLoss(Protocol):
     """What a stage expects of a regression loss."""
 
     def __call__(self, deltas: Tensor, boxes: Tensor, targets: Tensor, coder: BoxCoder) -> Tensor:
-        """Loss (...,) of the ``deltas`` (..., 4) predicted for ``boxes`` that should be ``targets``."""
+        """Loss (...,) of ``deltas`` (..., 4) that should turn ``boxes`` into ``targets``."""
 
 
 class IoULoss:

@@ -111,8 +111,8 @@ def _choose(candidates: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Up to ``count`` random positions an image where ``candidates`` (N, R) is true.
 
     Returns:
-        (N, k) positions, with k at most ``count`` and R, and (N, k) bool which of them are true: the
-        true ones come first.
+        (N, k) positions, with k at most ``count`` and R, and (N, k) bool which of them are true:
+        the true ones come first.
     """
     # Ties of the random keys only matter for which of two boxes is taken, never for the mask.
     keys = torch.rand(candidates.shape, device=candidates.device).masked_fill_(~candidates, -1.0)

@@ -27,8 +27,8 @@ IOU_COLORS: tuple[tuple[float, Color], ...] = (
 )
 _BACKGROUND_FADE = 0.45
 _PALE_OPACITY = 0.18
-# Shorter side of a box (pixels of the picture) from which it has a line of 2 and of 3 pixels: crowds
-# of small boxes would be all lines otherwise.
+# Shorter side of a box (pixels of the picture) from which its line has 2 and 3 pixels: crowds of
+# small boxes would be all lines otherwise.
 _WIDER_FROM = (18.0, 64.0)
 
 

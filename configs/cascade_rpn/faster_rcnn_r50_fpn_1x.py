@@ -1,4 +1,4 @@
-"""Faster R-CNN on RPN, 1000 proposals, R-50 FPN, 1x: the baseline of Table 2 (37.1 AP on test-dev)."""
+"""Faster R-CNN on RPN, 1000 proposals, R-50 FPN, 1x: Table 2's baseline (37.1 AP on test-dev)."""
 
 from ..common.data.coco_detection import dataloader
 from ..common.models.faster_rcnn_fpn import model

@@ -5,8 +5,9 @@ The shape is relative: `lr_multiplier_1x` over twice the iterations (train.max_i
 the 2x schedule, and a small config sets train.max_iter and lr_multiplier.warmup_iters.
 """
 
-from cascade_rpn_d2.engine.schedule import step_schedule
 from detectron2.config import LazyCall as L
+
+from cascade_rpn_d2.engine.schedule import step_schedule
 
 lr_multiplier_1x = L(step_schedule)(
     max_iter="${train.max_iter}",

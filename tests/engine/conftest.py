@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import DictConfig
 
 from cascade_rpn_d2.engine import setup_config
@@ -23,7 +24,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def tiny_config(tiny_data: str, tmp_path: Path) -> Callable[..., DictConfig]:
-    """Makes configs of tiny runs into folders of the test: ``tiny_config("folder", "key=value")``."""
+    """Makes configs of runs into folders of the test: ``tiny_config("folder", "key=value")``."""
 
     def make(folder: str, *overrides: str) -> DictConfig:
         return setup_config(
@@ -38,8 +39,11 @@ def tiny_config(tiny_data: str, tmp_path: Path) -> Callable[..., DictConfig]:
 
 
 @pytest.fixture(autouse=True)
-def _no_log_handlers() -> Iterator[None]:
-    """A run logs to what was the standard output then, which pytest closes after the test."""
+def _clean_up_after_runs() -> Iterator[None]:
+    """One thread for such small tensors; no logging to a standard output that pytest has closed."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
+    torch.set_num_threads(threads)
     for name in ("detectron2", "fvcore", "cascade_rpn_d2"):
         logging.getLogger(name).handlers.clear()

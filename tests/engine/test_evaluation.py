@@ -12,7 +12,10 @@ from cascade_rpn_d2.checkpoint import Checkpointer
 from cascade_rpn_d2.engine import evaluate, evaluate_checkpoint
 from cascade_rpn_d2.engine.evaluation import results_table, write_results
 
-RESULTS = {"box_proposals": {"AR@100": 61.1, "ARl@100": math.nan}, "bbox": {"AP": 40.5, "AP-cat": 1}}
+RESULTS = {
+    "box_proposals": {"AR@100": 61.1, "ARl@100": math.nan},
+    "bbox": {"AP": 40.5, "AP-cat": 1},
+}
 
 
 def test_the_table_has_a_line_a_task_and_no_single_classes():

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from cascade_rpn_d2.checkpoint import Checkpointer
 from cascade_rpn_d2.engine.hooks import BestCheckpointer, MovingAverage
 
 
@@ -51,22 +53,42 @@ def test_the_averaged_model_is_for_evaluation_and_independent(model):
     assert (hook.model[0].weight == 3.0).all()
 
 
-def test_the_best_metric_survives_a_resume(model):
-    saved = []
-    writer = SimpleNamespace(save=lambda name, **_: saved.append(name))
+@pytest.fixture
+def look(model, tmp_path):
+    """Lets a hook see one evaluation; returns the value in ``model_best.pth`` after it."""
 
-    def hook_after(metric: float, state: dict | None) -> BestCheckpointer:
-        hook = BestCheckpointer(1, writer, "bbox/AP", "max")
-        if state:
-            hook.load_state_dict(state)
-        latest = {"bbox/AP": (metric, 4)}
+    def call(value: float | None, start_iter: int = 3, mode: str = "max", done: int = 4) -> float:
+        checkpointer = Checkpointer(model, str(tmp_path), tag_last=False)
+        hook = BestCheckpointer(checkpointer, 2, "bbox/AP", mode)
+        latest = {} if value is None else {"bbox/AP": (value, done - 1)}
         storage = SimpleNamespace(latest=lambda: latest)
-        hook.trainer = SimpleNamespace(iter=3, max_iter=9, storage=storage)
+        hook.trainer = SimpleNamespace(
+            iter=done - 1, start_iter=start_iter, max_iter=9, storage=storage
+        )
+        hook.before_train()
         hook.after_step()
-        return hook
+        path = tmp_path / "model_best.pth"
+        return torch.load(path)["value"] if path.exists() else None
 
-    state = hook_after(30.0, None).state_dict()
-    hook_after(20.0, state)
-    assert saved == ["model_best"]
-    hook_after(31.0, state)
-    assert saved == ["model_best"] * 2
+    return call
+
+
+def test_the_best_evaluation_is_kept_when_the_run_is_resumed(look):
+    assert [look(v) for v in (30.0, 20.0, math.nan, None, 31.0)] == [30.0, 30.0, 30.0, 30.0, 31.0]
+
+
+def test_the_lowest_may_be_the_best(look):
+    assert [look(v, mode="min") for v in (30.0, 31.0, 20.0)] == [30.0, 30.0, 20.0]
+
+
+def test_a_new_run_does_not_know_the_best_of_another(look):
+    assert [look(30.0), look(20.0, start_iter=0)] == [30.0, 20.0]
+
+
+def test_only_iterations_that_were_evaluated_count(look):
+    assert look(30.0, done=3) is None
+
+
+def test_a_missing_metric_is_said(look, caplog):
+    look(None)
+    assert "bbox/AP has no value" in caplog.text

@@ -1,4 +1,4 @@
-"""Whole runs: what they leave behind, and that a resumed run is the run that was not interrupted."""
+"""Whole runs: what they leave, and that a resumed run equals one that was not interrupted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ ALL_SWITCHES = (
     "train.amp.dtype=float16",
     "train.accumulate=2",
     "train.clip_grad_norm=0.5",
-    "dataloader.train.num_workers=1",
 )
 
 
@@ -93,8 +92,6 @@ def test_a_resumed_run_equals_the_uninterrupted_one(switches, tiny_config, tmp_p
 
     assert losses(tmp_path / "resumed") == losses(tmp_path / "straight")
     straight, resumed = (checkpoint(tmp_path / name) for name in ("straight", "resumed"))
-    for best in (straight, resumed):
-        best["trainer"]["hooks"].pop("BestCheckpointer", None)
     assert_equal(resumed, straight)
     assert ("raw_model" in straight) == bool(switches)
 
@@ -167,7 +164,8 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(
 
     monkeypatch.setattr(Trainer, "_forward", forward)
     with pytest.raises(
-        TrainingDiverged, match=rf"iteration {iteration} \(loss_rpn_cls = 0\.\d+, loss_rpn_loc = nan"
+        TrainingDiverged,
+        match=rf"iteration {iteration} \(loss_rpn_cls = 0\.\d+, loss_rpn_loc = nan",
     ):
         train(tiny_config("out"))
     out = tmp_path / "out"
@@ -204,9 +202,10 @@ def test_a_kill_while_a_checkpoint_is_written_loses_only_that_one(
         [sys.executable, "-c", KILL_WHILE_WRITING, TINY_CONFIG, tiny_data, str(tmp_path / "out")],
         cwd=repository,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
+        text=True,
+        capture_output=True,
     )
-    assert killed.returncode == -signal.SIGKILL
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     out = tmp_path / "out"
     assert (out / "last_checkpoint").read_text() == "model_0000002.pth"
     assert (out / ".model_0000005.pth.tmp").exists()

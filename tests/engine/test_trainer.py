@@ -90,7 +90,9 @@ def test_a_bad_loss_stops_before_its_step(bad, accumulate):
     model = Line()
     reference = run([good], steps=2, accumulate=accumulate).model.weight
     batches = [good] * (3 * accumulate - 1) + [spoilt]
-    with pytest.raises(TrainingDiverged, match=r"iteration 2 .*loss_a = [\d.]+, loss_b = (nan|inf)"):
+    with pytest.raises(
+        TrainingDiverged, match=r"iteration 2 .*loss_a = [\d.]+, loss_b = (nan|inf)"
+    ):
         run(batches, steps=5, model=model, accumulate=accumulate)
     torch.testing.assert_close(model.weight, reference, rtol=0, atol=0)
 

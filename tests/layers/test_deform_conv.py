@@ -201,10 +201,10 @@ class TestTypesAndLayouts:
         assert conv.weight.grad.abs().sum() == conv.bias.grad.abs().sum() == 0
 
     def test_gradcheck(self):
-        x = torch.randn(2, 4, 3, 3, dtype=torch.double, requires_grad=True)
+        x = torch.randn(2, 4, 2, 3, dtype=torch.double, requires_grad=True)
         weight = torch.randn(2, 2, 2, 2, dtype=torch.double, requires_grad=True)
         bias = torch.randn(2, dtype=torch.double, requires_grad=True)
-        offset = 1.5 * torch.randn(2, 16, 4, 4, dtype=torch.double)
+        offset = 1.5 * torch.randn(2, 16, 3, 4, dtype=torch.double)
         # Off the kinks of bilinear sampling, where there is no derivative to compare with.
         offset = offset.floor() + 0.1 + 0.8 * (offset - offset.floor())
         offset[0, :2] = 1e6
@@ -228,7 +228,9 @@ class TestTypesAndLayouts:
 
 class TestModule:
     def test_zero_offsets_are_a_convolution(self):
-        conv = DeformConv2d(3, 4, kernel_size=(3, 5), stride=2, padding=(1, 2), dilation=1, bias=True)
+        conv = DeformConv2d(
+            3, 4, kernel_size=(3, 5), stride=2, padding=(1, 2), dilation=1, bias=True
+        )
         x = torch.randn(2, 3, 9, 8)
         expected = F.conv2d(x, conv.weight, conv.bias, stride=2, padding=(1, 2))
         output = conv(x, torch.zeros(2, 30, *expected.shape[2:]))
@@ -251,7 +253,11 @@ class TestModule:
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"offset": torch.zeros(2, 18, 5, 5)}, ValueError, ["offset", "G*18, 3, 4)", "(2, 18, 5, 5)"]),
+        (
+            {"offset": torch.zeros(2, 18, 5, 5)},
+            ValueError,
+            ["offset", "G*18, 3, 4)", "(2, 18, 5, 5)"],
+        ),
         ({"offset": torch.zeros(2, 17, 3, 4)}, ValueError, ["18 channels", "(2, 17, 3, 4)"]),
         ({"offset": torch.zeros(2, 54, 3, 4)}, ValueError, ["divides the 4", "(2, 54, 3, 4)"]),
         ({"offset": torch.zeros(2, 18, 3, 4).int()}, TypeError, ["offset", "int32"]),
@@ -292,9 +298,7 @@ class TestOperator:
         torch.library.opcheck(ops.deform_conv2d.default, (x, offset, weight, bias, *geometry))
         tensors = [t.detach() for t in (torch.randn(2, 2, 4, 5), x, offset, weight)]
         for mask in ([True, True, True], [True, False, False], [False, True, False]):
-            torch.library.opcheck(
-                ops.deform_conv2d_backward.default, (*tensors, *geometry, mask)
-            )
+            torch.library.opcheck(ops.deform_conv2d_backward.default, (*tensors, *geometry, mask))
 
     def test_compiles_whole(self):
         torch._dynamo.reset()
@@ -316,6 +320,10 @@ class TestOperator:
     def test_operator_itself_refuses_what_would_read_out_of_bounds(self):
         x, weight = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 3, 3)
         op = torch.ops.cascade_rpn_d2.deform_conv2d
-        for offset in (torch.zeros(1, 18, 4, 3), torch.zeros(1, 17, 4, 4), torch.zeros(2, 18, 4, 4)):
+        for offset in (
+            torch.zeros(1, 18, 4, 3),
+            torch.zeros(1, 17, 4, 4),
+            torch.zeros(2, 18, 4, 4),
+        ):
             with pytest.raises(RuntimeError, match="offset must"):
                 op(x, offset, weight, None, [1, 1], [1, 1], [1, 1])

@@ -10,8 +10,7 @@ from detectron2.engine import DefaultPredictor
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint.export import export_checkpoint
 from cascade_rpn_d2.model_zoo import ZooCheckpoint, checkpoints, config_files
-
-NAME = "tests/tiny_rpn.py"
+from cascade_rpn_d2.modeling import CascadeRPN
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +45,13 @@ def test_a_model_is_built_for_evaluation_on_its_device(config_file):
     model = model_zoo.get(config_file, device="cpu")
     assert not model.training
     assert {p.device.type for p in model.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("name", ["demo/cascade_rpn", "cascade_rpn/cascade_rpn_r50_fpn_1x"])
+def test_cascade_rpn_is_built_by_name(name):
+    model = model_zoo.get(name, device="cpu")
+    assert isinstance(model.proposal_generator, CascadeRPN)
+    assert len(model.proposal_generator.stages) == 2 and not model.training
 
 
 def test_an_unmodified_default_predictor_serves_a_lazy_config(config_file, weights):

@@ -241,13 +241,15 @@ class TestIoUAssigner:
 
         boxes = torch.stack([random_boxes(300, 30) for _ in range(3)])
         objects = [random_boxes(count, 30) for count in (12, 1, 5)]
-        result = self.assign(boxes, ground_truth(*[[tuple(b) for b in o.tolist()] for o in objects]))
-        for image, truth in enumerate(objects):
-            iou = box_iou(truth[:, None], boxes[image][None])
+        result = self.assign(
+            boxes, ground_truth(*[[tuple(b) for b in o.tolist()] for o in objects])
+        )
+        for image, found in enumerate(objects):
+            iou = box_iou(found[:, None], boxes[image][None])
             labels = torch.zeros(300, dtype=torch.int8)
             best, matched = iou.max(dim=0)
             labels[best >= 0.7] = 1
-            for index in range(len(truth)):
+            for index in range(len(found)):
                 if iou[index].max() >= 0.3:
                     for box in (iou[index] == iou[index].max()).nonzero().flatten():
                         labels[box], matched[box] = 1, index

@@ -8,6 +8,4 @@ from ...configs.common.models.demo_rpn import model
 
 model.proposal_generator.post_nms_topk = (100, 100)
 dataloader.train.mapper.image_format = "RGB"
-dataloader.test.mapper.augmentations = [
-    L(T.ResizeShortestEdge)(short_edge_length=96, max_size=128)
-]
+dataloader.test.mapper.augmentations = [L(T.ResizeShortestEdge)(short_edge_length=96, max_size=128)]

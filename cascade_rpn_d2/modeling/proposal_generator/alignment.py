@@ -7,11 +7,12 @@ Every alignment is the one 3x3 convolution of its stage, shared by all levels, a
 * ``boxes``: one (N, Hi*Wi*A, 4) tensor a level, XYXY in pixels, cells row by row;
 * returns one (N, O, Hi, Wi) map a level, before the activation.
 
-An alignment that follows the box of a cell says so with ``one_box_per_cell = True``: it needs A = 1.
+An alignment that follows the box of a cell says so with ``one_box_per_cell = True``: it needs A =
+1.
 
 The rows of the papers' tables in these terms: *none* and *dilated* are :class:`ConvAlignment`,
-*center* and *center + shape* (the full adaptive convolution) are :class:`AdaptiveAlignment`, learned
-deformable offsets (Iterative RPN+) are :class:`LearnedAlignment`.
+*center* and *center + shape* (the full adaptive convolution) are :class:`AdaptiveAlignment`,
+learned deformable offsets (Iterative RPN+) are :class:`LearnedAlignment`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ...layers import AdaptiveConv2d, DeformConv2d
+from .initialize import initialize
 
 
 class ConvAlignment(nn.Module):
@@ -37,7 +39,7 @@ class ConvAlignment(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, dilation: int = 1):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation)
-        _initialize(self.conv)
+        initialize(self.conv)
 
     def forward(
         self, features: Sequence[Tensor], boxes: Sequence[Tensor], strides: Sequence[int]
@@ -47,7 +49,7 @@ class ConvAlignment(nn.Module):
 
 
 class AdaptiveAlignment(nn.Module):
-    """Adaptive convolution: the taps are spread over the box of the cell (Cascade RPN, section 3.2).
+    """Adaptive convolution, taps spread over the box of the cell (Cascade RPN, section 3.2).
 
     Args:
         in_channels: channels of the input maps.
@@ -97,8 +99,8 @@ class LearnedAlignment(nn.Module):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.offset = nn.Conv2d(in_channels, 2 * 3 * 3, 3, padding=1)
-        nn.init.zeros_(self.offset.weight)  # starts as a plain convolution
-        nn.init.zeros_(self.offset.bias)
+        for parameter in self.offset.parameters():
+            nn.init.zeros_(parameter)  # starts as a plain convolution
         self.conv = DeformConv2d(in_channels, out_channels, kernel_size=3, padding=1)
 
     def forward(
@@ -112,10 +114,3 @@ def square_boxes(boxes: Tensor, side: float) -> Tensor:
     """Squares (..., 4) of the given ``side`` around the centres of ``boxes`` (..., 4)."""
     center = (boxes[..., :2] + boxes[..., 2:]) / 2
     return torch.cat((center - side / 2, center + side / 2), dim=-1)
-
-
-def _initialize(conv: nn.Conv2d) -> None:
-    """Normal(0, 0.01) weights and zero bias, as every layer of the released heads starts."""
-    nn.init.normal_(conv.weight, std=0.01)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)

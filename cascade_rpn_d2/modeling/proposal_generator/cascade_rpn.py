@@ -3,19 +3,19 @@
 RPN with one anchor, Iterative RPN, Iterative RPN+ and Cascade RPN with any number of stages are all
 this class with other stages.
 
-Shape shorthand: ``N`` images, ``L`` levels, ``A`` anchors a cell, ``Hi, Wi`` cells of level i, ``R``
-boxes an image: the sum of ``Hi*Wi*A``.
+Shape shorthand: ``N`` images, ``L`` levels, ``A`` anchors a cell, ``Hi, Wi`` cells of level i,
+``R`` boxes an image: the sum of ``Hi*Wi*A``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling.anchor_generator import build_anchor_generator
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator, build_anchor_generator
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
 from detectron2.modeling.proposal_generator.proposal_utils import find_top_rpn_proposals
 from detectron2.structures import ImageList, Instances
@@ -62,7 +62,7 @@ class CascadeRPN(nn.Module):
         self,
         *,
         in_features: Sequence[str],
-        anchor_generator: nn.Module,
+        anchor_generator: DefaultAnchorGenerator,
         stages: Sequence[Stage],
         pre_nms_topk: tuple[int, int] = (2000, 2000),
         post_nms_topk: tuple[int, int] = (2000, 2000),
@@ -75,7 +75,7 @@ class CascadeRPN(nn.Module):
     ):
         super().__init__()
         self.in_features = list(in_features)
-        self.anchor_generator = anchor_generator
+        self.anchor_generator: DefaultAnchorGenerator = anchor_generator
         self.stages = nn.ModuleList(stages)
         self.pre_nms_topk = {True: pre_nms_topk[0], False: pre_nms_topk[1]}
         self.post_nms_topk = {True: post_nms_topk[0], False: post_nms_topk[1]}
@@ -132,9 +132,8 @@ class CascadeRPN(nn.Module):
             truth = GroundTruth.from_instances(gt_instances)
             valid = valid_cells(grids, image_sizes, self.num_anchors, self.size_divisibility)
 
-        for number, (stage, boxes, prediction, refined) in enumerate(
-            self._run(maps, grids, image_sizes), start=1
-        ):
+        steps = self._run(maps, grids, image_sizes)
+        for number, (stage, boxes, prediction, refined) in enumerate(steps, start=1):  # noqa: B007
             if self.training:
                 outcome = stage.losses(boxes, prediction, truth, grids, valid)
                 losses.update(
@@ -165,17 +164,15 @@ class CascadeRPN(nn.Module):
         steps = list(self._run(maps, grids, image_sizes))
         logits = steps[-1][2].logits
         assert logits is not None  # checked when the stages were put together
-        return [
-            self._select(refined, logits, grids, images.image_sizes) for *_, refined in steps
-        ]
+        return [self._select(refined, logits, grids, images.image_sizes) for *_, refined in steps]
 
     def _run(
         self, maps: list[Tensor], grids: Sequence[Grid], image_sizes: Tensor
     ) -> Iterator[tuple[Stage, Tensor, Prediction, Tensor]]:
-        """Yields every stage with its input boxes, its prediction and its refined, clipped boxes."""
+        """Yields every stage with its input boxes, prediction and refined, clipped boxes."""
         anchors = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (R, 4)
         state = StageState(anchors.expand(len(image_sizes), -1, -1), maps)
-        for stage in self.stages:
+        for stage in cast(Iterable[Stage], self.stages):
             prediction, handed_on = stage(state, grids)
             refined = stage.refine(state.boxes, prediction, image_sizes)
             yield stage, state.boxes, prediction, refined
@@ -183,7 +180,10 @@ class CascadeRPN(nn.Module):
 
     def _grids(self, maps: Sequence[Tensor]) -> list[Grid]:
         strides = self.anchor_generator.strides
-        return [Grid(*x.shape[-2:], int(s)) for x, s in zip(maps, strides, strict=True)]
+        return [
+            Grid(x.shape[-2], x.shape[-1], int(stride))
+            for x, stride in zip(maps, strides, strict=True)
+        ]
 
     @torch.no_grad()
     def _select(
@@ -222,7 +222,7 @@ class CascadeRPN(nn.Module):
                 storage.put_scalar(f"rpn/stage{number}_{name}", value)
 
 
-def check_stages(stages: Sequence[Stage], anchor_generator: nn.Module) -> int:
+def check_stages(stages: Sequence[Stage], anchor_generator: DefaultAnchorGenerator) -> int:
     """Check that the stages fit together and fit the anchors.
 
     Returns:
@@ -245,13 +245,13 @@ def check_stages(stages: Sequence[Stage], anchor_generator: nn.Module) -> int:
     for number, stage in enumerate(stages, start=1):
         if stage.predictor.num_anchors != num_anchors:
             raise ValueError(
-                f"Stage {number} predicts {stage.predictor.num_anchors} boxes a cell, but there are "
-                f"{num_anchors} anchors a cell."
+                f"Stage {number} predicts {stage.predictor.num_anchors} boxes a cell, but there "
+                f"are {num_anchors} anchors a cell."
             )
         if getattr(stage.align, "one_box_per_cell", False) and num_anchors != 1:
             raise ValueError(
-                f"The alignment of stage {number} follows the box of a cell, which takes one anchor "
-                f"a cell instead of {num_anchors}."
+                f"The alignment of stage {number} follows the box of a cell, which takes one "
+                f"anchor a cell instead of {num_anchors}."
             )
         offset = getattr(stage.align, "center_offset", None)
         if offset is not None and offset != anchor_generator.offset:

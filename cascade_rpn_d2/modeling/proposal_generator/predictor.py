@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .initialize import initialize
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -39,8 +41,7 @@ class BoxPredictor(nn.Module):
         self.objectness = nn.Conv2d(in_channels, num_anchors, 1) if objectness else None
         for layer in (self.deltas, self.objectness):
             if layer is not None:
-                nn.init.normal_(layer.weight, std=0.01)
-                nn.init.zeros_(layer.bias)
+                initialize(layer)
 
     def forward(self, features: Sequence[Tensor]) -> Prediction:
         """Predict from one (N, C, Hi, Wi) map a level."""

@@ -4,8 +4,8 @@ assign -> sample -> take the losses.
 All parts are values given to the stage, so that an ablation is another list of stages in a config
 and not another class.
 
-Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``A`` anchors a cell, ``Hi, Wi`` cells
-of level i, ``R`` boxes an image (the sum of ``Hi*Wi*A``), ``K`` samples an image.
+Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``A`` anchors a cell, ``Hi, Wi``
+cells of level i, ``R`` boxes an image (the sum of ``Hi*Wi*A``), ``K`` samples an image.
 """
 
 from __future__ import annotations
@@ -157,5 +157,5 @@ class Stage(nn.Module):
 
 
 def _masked_sum(values: Tensor, mask: Tensor) -> Tensor:
-    """Sum of the ``values`` where ``mask``: without indexing, which would have to count them first."""
+    """Sum of ``values`` where ``mask``, without indexing, which would have to count first."""
     return torch.where(mask, values, 0.0).sum()

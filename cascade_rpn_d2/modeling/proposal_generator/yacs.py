@@ -1,4 +1,4 @@
-"""The stages of a :class:`CascadeRPN` from yacs keys; LazyConfig files list their stages instead."""
+"""The stages of a :class:`CascadeRPN` from yacs keys; LazyConfigs list theirs instead."""
 
 from __future__ import annotations
 
@@ -38,20 +38,21 @@ def stages_from_config(cfg: CfgNode, shapes: Sequence[ShapeSpec], num_anchors: i
         num_anchors: A, anchors per cell.
 
     Raises:
-        ValueError: if the per-stage keys differ in length, a value is unknown, or the maps differ in
-            channels.
+        ValueError: if the per-stage keys differ in length, a value is unknown, or the maps differ
+            in channels.
     """
     node = cfg.MODEL.CASCADE_RPN
     lengths = {key: len(node[key]) for key in PER_STAGE}
     if len(set(lengths.values())) != 1:
         raise ValueError(
-            f"Give every per-stage key of MODEL.CASCADE_RPN one value a stage; now they have {lengths}."
+            "Give every per-stage key of MODEL.CASCADE_RPN one value a stage; their numbers of "
+            f"values are {lengths}."
         )
     channels = {shape.channels for shape in shapes}
     if len(channels) != 1:
         raise ValueError(
-            "CascadeRPN shares its layers between levels, which takes maps of as many channels, not "
-            f"{sorted(c or 0 for c in channels)}."
+            "CascadeRPN shares its layers between levels, whose maps must have as many channels, "
+            f"not {sorted(c or 0 for c in channels)}."
         )
     width = channels.pop()
     return [

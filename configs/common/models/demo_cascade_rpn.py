@@ -1,18 +1,8 @@
-"""The small backbone with Cascade RPN, for images of about 256 px."""
+"""The small Cascade RPN with a backbone that trains from scratch."""
 
-from .cascade_rpn import proposal_generator
-from .demo_rpn import model
+from .small_cascade_rpn import model
+from .tiny_resnet_fpn import backbone, pixel_mean, pixel_std
 
-anchors = model.proposal_generator.anchor_generator
-model.proposal_generator = proposal_generator
-generator = model.proposal_generator
-generator.propose_in_training = False
-generator.pre_nms_topk = (1000, 1000)
-generator.post_nms_topk = (1000, 1000)
-generator.anchor_generator.sizes = anchors.sizes
-for stage in generator.stages:
-    stage.align.in_channels = 64
-    stage.align.out_channels = 64
-    stage.predictor.in_channels = 64
-generator.stages[0].align.dilation = 2  # outer taps on the edges of an anchor 4 strides wide
-generator.stages[0].assigner.anchor_scale = 4.0
+model.backbone = backbone
+model.pixel_mean = pixel_mean
+model.pixel_std = pixel_std

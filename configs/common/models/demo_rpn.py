@@ -1,20 +1,8 @@
-"""The small backbone with the baseline RPN, for images of about 256 px."""
+"""The small RPN with a backbone that trains from scratch."""
 
-from detectron2.config import LazyCall as L
-from detectron2.modeling.meta_arch import ProposalNetwork
+from .small_rpn import model
+from .tiny_resnet_fpn import backbone, pixel_mean, pixel_std
 
-from .rpn import proposal_generator
-from .small_fpn import backbone, pixel_mean, pixel_std
-
-model = L(ProposalNetwork)(
-    backbone=backbone,
-    proposal_generator=proposal_generator,
-    pixel_mean=pixel_mean,
-    pixel_std=pixel_std,
-)
-generator = model.proposal_generator
-generator.head.in_channels = 64
-# Objects are a fraction as large as in COCO, and so are the anchors: 4 strides instead of 8.
-generator.anchor_generator.sizes = [[16], [32], [64], [128], [256]]
-generator.pre_nms_topk = (1000, 1000)
-generator.post_nms_topk = (1000, 1000)
+model.backbone = backbone
+model.pixel_mean = pixel_mean
+model.pixel_std = pixel_std

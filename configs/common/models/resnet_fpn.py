@@ -1,4 +1,4 @@
-"""ResNet-50 with FPN in the "caffe" style that the papers use: stride in the 1x1, frozen BN, BGR."""
+"""ResNet-50 FPN in the "caffe" style that the papers use: stride in the 1x1, frozen BN, BGR."""
 
 from detectron2.config import LazyCall as L
 from detectron2.modeling.backbone import FPN, BasicStem, ResNet
@@ -16,6 +16,7 @@ backbone = L(FPN)(
     top_block=L(LastLevelMaxPool)(),
 )
 
-# BGR, 0 to 255: mmdet >= 2.x and Detectron2. The authors' own files take 102.9801 115.9465 122.7717.
+# BGR, 0 to 255: mmdet >= 2.x and Detectron2. The authors' own files take 102.9801 115.9465
+# 122.7717.
 pixel_mean = [103.530, 116.280, 123.675]
 pixel_std = [1.0, 1.0, 1.0]

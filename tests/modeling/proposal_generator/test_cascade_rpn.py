@@ -230,9 +230,7 @@ class TestVariants:
         with pytest.raises(ValueError, match="predicts 1 boxes a cell, but there are 3"):
             make_generator(anchors={"aspect_ratios": [0.5, 1.0, 2.0]})
         with pytest.raises(ValueError, match="takes one anchor a cell instead of 3"):
-            make_generator(
-                make_stages(num_anchors=3), anchors={"aspect_ratios": [0.5, 1.0, 2.0]}
-            )
+            make_generator(make_stages(num_anchors=3), anchors={"aspect_ratios": [0.5, 1.0, 2.0]})
         with pytest.raises(ValueError, match=r"center_offset=0\.0.*offset=0\.5"):
             make_generator(anchors={"offset": 0.5})
         with pytest.raises(ValueError, match="as many anchors a cell"):

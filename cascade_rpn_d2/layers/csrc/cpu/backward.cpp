@@ -107,7 +107,7 @@ void run_block(
 
 template <typename T, typename Policy>
 void run(const Problem& problem, const Policy& policy) {
-  const auto need_weight = problem.mask[2];
+  const bool need_weight = problem.mask[2];
   std::vector<Tensor> weights, grad_weights;
   for (const Block& block : problem.blocks) {
     weights.push_back(part_of(problem.weight, block, problem.shape).contiguous());
@@ -115,7 +115,11 @@ void run(const Problem& problem, const Policy& policy) {
         at::zeros(need_weight ? weights.back().sizes() : at::IntArrayRef{0},
                   problem.weight.options()));
   }
-  at::parallel_for(0, static_cast<int64_t>(problem.blocks.size()), 1, [&](int64_t begin, int64_t end) {
+  const int64_t blocks = static_cast<int64_t>(problem.blocks.size());
+  const Shape& shape = problem.shape;
+  const int64_t work = shape.images * shape.cells() * shape.taps() * shape.channels / blocks *
+      shape.out_channels / shape.groups;
+  at::parallel_for(0, blocks, grain_of(work), [&](int64_t begin, int64_t end) {
     at::AutoDispatchBelowADInplaceOrView plain_tensors;
     for (int64_t b = begin; b < end; ++b) {
       const int64_t outputs = weights[b].size(0), depth = weights[b].numel() / outputs;

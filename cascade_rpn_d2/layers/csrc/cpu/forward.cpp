@@ -69,7 +69,8 @@ void run_chunk(
     widest = std::max(widest, problem.blocks[b].channels());
   }
   const int64_t tiles = shape.images * tiles_per_image(shape, kTileCells);
-  at::parallel_for(0, tiles, 1, [&](int64_t begin, int64_t end) {
+  const int64_t work = kTileCells * shape.taps() * stride * shape.out_channels;
+  at::parallel_for(0, tiles, grain_of(work), [&](int64_t begin, int64_t end) {
     at::AutoDispatchBelowADInplaceOrView plain_tensors;
     Scratch<Corners<T>> corners(kTileCells * shape.taps());
     Scratch<T> columns(kTileCells * shape.taps() * widest);

@@ -53,6 +53,12 @@ inline Tile tile_at(int64_t index, const Shape& shape, int64_t tile_cells) {
   return {index / per_image, begin, std::min(begin + tile_cells, shape.cells())};
 }
 
+// How many items of that many multiply-adds are worth a thread of their own.
+inline int64_t grain_of(int64_t multiply_adds) {
+  constexpr int64_t kWorthAThread = int64_t{1} << 20;
+  return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, multiply_adds));
+}
+
 // Corners of every tap of a tile's cells, cell-major: (tile cells, taps).
 template <typename T, typename Policy>
 void place_taps(

@@ -1,0 +1,6 @@
+"""Cascade RPN, R-18 FPN, 1,000 iterations of 4 images at 256 px: a small dataset on a laptop."""
+
+from ..common.models.small_cascade_rpn import model
+from .rpn_r18_fpn_1k import dataloader, lr_multiplier, optimizer, train
+
+train.output_dir = "output/small/cascade_rpn_r18_fpn_1k"
