@@ -3,10 +3,10 @@
 # make lint   style and types      make asan      the kernels' tests under AddressSanitizer
 # make install  what all of these need: into .venv, or into PYTHON=... that has torch and detectron2
 #
-# DETECTRON2=...  where to take detectron2 from: an address pip understands, a local clone, a wheel
+# DETECTRON2=...  where to take detectron2 from instead of its commit on GitHub (see setup.py): an
+#                 address that pip understands, a local clone, a wheel
 
 PYTHON ?=
-DETECTRON2 ?= git+https://github.com/facebookresearch/detectron2@02b5c4e295e990042a714712c21dc79b731e8833
 export DETECTRON2
 
 ifeq ($(PYTHON),)

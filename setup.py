@@ -9,6 +9,7 @@ Environment:
     TORCH_CUDA_ARCH_LIST: GPU architectures, e.g. "8.6;9.0+PTX"; by default those of the GPUs at
         hand, or a short list for current ones.
     MAX_JOBS: how many compilers run at once.
+    DETECTRON2: where to take Detectron2 from, instead of its commit on GitHub.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from pathlib import Path
 
 import torch
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+DETECTRON2 = "git+https://github.com/facebookresearch/detectron2@02b5c4e295e990042a714712c21dc79b731e8833"
 SOURCES = Path("cascade_rpn_d2/layers/csrc")
 # Ampere to Ada run the first, Hopper the second, later GPUs its PTX.
 DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"
@@ -105,10 +108,46 @@ def extension() -> CppExtension:
     )
 
 
+def detectron2() -> str:
+    """The requirement of Detectron2, which is on no package index: the commit we build on, or what
+    the variable DETECTRON2 names instead, an address or a path."""
+    source = os.environ.get("DETECTRON2") or DETECTRON2
+    return f"detectron2 @ {source if '://' in source else Path(source).resolve().as_uri()}"
+
+
+class BuildWithConfigs(build_py):
+    """Puts a copy of configs/ into the package, where an installed model zoo looks for it."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib, "cascade_rpn_d2", "model_zoo", "configs")
+            shutil.copytree(
+                ROOT / "configs",
+                target,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+
+
 setup(
-    name="cascade_rpn_d2",
     packages=find_packages(include=["cascade_rpn_d2", "cascade_rpn_d2.*"]),
+    package_data={"cascade_rpn_d2.model_zoo": ["checkpoints/*.pth"]},
+    install_requires=[
+        "torch>=2.9",
+        "torchvision",
+        "fvcore>=0.1.5,<0.1.6",
+        "iopath>=0.1.7,<0.1.10",
+        "numpy",
+        "omegaconf>=2.1,<2.4",
+        "opencv-python-headless",
+        "pycocotools>=2.0.7",
+        "tabulate",
+        "tensorboard",
+        "tqdm",
+        detectron2(),
+    ],
     ext_modules=[extension()],
-    cmdclass={"build_ext": BuildExtension},
+    cmdclass={"build_ext": BuildExtension, "build_py": BuildWithConfigs},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

@@ -3,9 +3,10 @@
 #   install.sh ""       makes .venv and installs the pinned set, detectron2 and this package into it
 #   install.sh PYTHON   installs this package and its tests' needs into an interpreter that already
 #                       holds torch and detectron2, and leaves those two as they are
-# DETECTRON2 says where detectron2 comes from.
+# DETECTRON2 says where detectron2 comes from, instead of the commit that setup.py names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+: "${DETECTRON2:=$(sed -n 's/^DETECTRON2 = "\(.*\)"$/\1/p' setup.py)}"
 
 fail() { echo "install: $*" >&2; exit 1; }
 

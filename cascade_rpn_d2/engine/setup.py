@@ -133,9 +133,10 @@ def check_train(options: DictConfig) -> None:
     for key in ("max_iter", "log_period", "accumulate", "checkpointer.period"):
         value = OmegaConf.select(options, key)
         _require(_is_int(value) and value >= 1, key, value, "a positive integer")
-    for key in ("eval_period",):
-        value = options[key]
-        _require(_is_int(value) and value >= 0, key, value, "an integer of at least 0")
+    period, kept = options.eval_period, options.checkpointer.get("max_to_keep")
+    _require(_is_int(period) and period >= 0, "eval_period", period, "an integer >= 0")
+    valid = kept is None or _is_int(kept) and kept >= 1
+    _require(valid, "checkpointer.max_to_keep", kept, "null or a positive integer")
     seed, bound, dtype = options.seed, options.clip_grad_norm, options.amp.dtype
     _require(seed is None or _is_int(seed) and seed >= 0, "seed", seed, "null or an integer >= 0")
     positive = isinstance(bound, int | float) and math.isfinite(bound) and bound > 0

@@ -24,6 +24,8 @@ from .trainer import Trainer, seed_everything
 
 logger = logging.getLogger(__name__)
 
+_RAW_MODEL = "raw_model"
+
 
 def train(config: DictConfig, *, resume: bool = False) -> Results:
     """Train, evaluate and write checkpoints as a config says.
@@ -64,7 +66,7 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     )
     average = MovingAverage(model, options.ema.decay) if options.ema.enabled else None
     checkpointer = _checkpointer(options.output_dir, trainer, average)
-    resume = resume and checkpointer.has_checkpoint()
+    resume = resume and _all_have_a_checkpoint(checkpointer)
     results: Results = {}
 
     def evaluate_now() -> Results:
@@ -87,7 +89,11 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
         ]
     )
     if resume:
-        checkpointer.resume()
+        if _RAW_MODEL in checkpointer.resume():
+            raise ValueError(
+                f"The run in {options.output_dir} averages its weights: resume it with "
+                "train.ema.enabled=true."
+            )
         start_iter = trainer.iter + 1
         periodic.recent_checkpoints = _numbered_checkpoints(options.output_dir)
     else:
@@ -114,7 +120,18 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
 def _checkpointer(folder: str, trainer: Trainer, average: MovingAverage | None) -> Checkpointer:
     if average is None:
         return Checkpointer(trainer.model, folder, trainer=trainer)
-    return Checkpointer(average.model, folder, trainer=trainer, raw_model=trainer.model)
+    raw = {_RAW_MODEL: trainer.model}
+    return Checkpointer(average.model, folder, trainer=trainer, **raw)
+
+
+def _all_have_a_checkpoint(checkpointer: Checkpointer) -> bool:
+    found = comm.all_gather(checkpointer.has_checkpoint())
+    if any(found) and not all(found):
+        raise OSError(
+            f"Only some processes see the checkpoints in {checkpointer.save_dir}: give an output "
+            "folder that all machines share."
+        )
+    return all(found)
 
 
 def _best_checkpointer(config: DictConfig, checkpointer: Checkpointer) -> HookBase | None:

@@ -59,6 +59,7 @@ def test_a_value_of_another_kind_is_refused(text, kind):
         ("eval_period", -1),
         ("accumulate", 0),
         ("checkpointer.period", 0),
+        ("checkpointer.max_to_keep", 0),
         ("seed", -1),
         ("seed", "random"),
         ("clip_grad_norm", 0),

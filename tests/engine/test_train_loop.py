@@ -122,10 +122,13 @@ def test_averaged_weights_are_what_is_stored_and_evaluated(tiny_config, tmp_path
     assert not torch.equal(averaged["model"][key], plain["model"][key])
 
 
-def test_a_run_resumed_without_its_average_is_refused(tiny_config):
-    train(tiny_config("out", "train.max_iter=3"))
+def test_a_run_is_resumed_with_an_average_if_and_only_if_it_had_one(tiny_config):
+    train(tiny_config("without", "train.max_iter=3"))
     with pytest.raises(ValueError, match="cannot be resumed from, it has no 'raw_model'"):
-        train(tiny_config("out", "train.ema.enabled=true"), resume=True)
+        train(tiny_config("without", "train.ema.enabled=true"), resume=True)
+    train(tiny_config("with", "train.max_iter=3", "train.ema.enabled=true"))
+    with pytest.raises(ValueError, match=r"resume it with train\.ema\.enabled=true"):
+        train(tiny_config("with"), resume=True)
 
 
 def test_resuming_a_finished_run_evaluates_it_and_more_iterations_go_on(tiny_config, tmp_path):
