@@ -26,7 +26,9 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-DETECTRON2 = "git+https://github.com/facebookresearch/detectron2@02b5c4e295e990042a714712c21dc79b731e8833"
+DETECTRON2 = (
+    "git+https://github.com/facebookresearch/detectron2@02b5c4e295e990042a714712c21dc79b731e8833"
+)
 SOURCES = Path("cascade_rpn_d2/layers/csrc")
 # Ampere to Ada run the first, Hopper the second, later GPUs its PTX.
 DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"
@@ -88,7 +90,8 @@ def extension() -> CppExtension:
         # Compiled but not linked with OpenMP: the symbols come from the runtime that torch has
         # loaded. A second runtime in the process would not see that torch's threads are busy.
         cxx_flags.append("-fopenmp")
-    arguments = {"py_limited_api": True, "define_macros": []}
+    headers = [*SOURCES.glob("**/*.h"), *SOURCES.glob("**/*.cuh")]
+    arguments = {"py_limited_api": True, "depends": sorted(map(str, headers))}
     if not with_cuda():
         return CppExtension(
             "cascade_rpn_d2._C",

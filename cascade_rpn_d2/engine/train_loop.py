@@ -24,8 +24,6 @@ from .trainer import Trainer, seed_everything
 
 logger = logging.getLogger(__name__)
 
-_RAW_MODEL = "raw_model"
-
 
 def train(config: DictConfig, *, resume: bool = False) -> Results:
     """Train, evaluate and write checkpoints as a config says.
@@ -89,7 +87,7 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
         ]
     )
     if resume:
-        if _RAW_MODEL in checkpointer.resume():
+        if "raw_model" in checkpointer.resume():
             raise ValueError(
                 f"The run in {options.output_dir} averages its weights: resume it with "
                 "train.ema.enabled=true."
@@ -120,8 +118,7 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
 def _checkpointer(folder: str, trainer: Trainer, average: MovingAverage | None) -> Checkpointer:
     if average is None:
         return Checkpointer(trainer.model, folder, trainer=trainer)
-    raw = {_RAW_MODEL: trainer.model}
-    return Checkpointer(average.model, folder, trainer=trainer, **raw)
+    return Checkpointer(average.model, folder, trainer=trainer, raw_model=trainer.model)
 
 
 def _all_have_a_checkpoint(checkpointer: Checkpointer) -> bool:

@@ -1,7 +1,7 @@
 """A detector of COCO's classes with the demo's small backbone."""
 
 from ...configs.common.models.faster_rcnn_fpn import model
-from ...configs.common.models.small_fpn import backbone, pixel_mean, pixel_std
+from ...configs.common.models.tiny_resnet_fpn import backbone, pixel_mean, pixel_std
 from .tiny_rpn import dataloader
 
 model.backbone = backbone

@@ -13,7 +13,7 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kTileCells = 64;
+constexpr int64_t kTileCells = 128;
 constexpr int64_t kBlockChannels = 256;
 // A map that is not channels-last is turned over a chunk of channels at a time, to bound the copy by
 // this many bytes or 4 % of the output, whichever is more.
