@@ -43,5 +43,6 @@ assert _library.is_compiled(), _library._why_not_loaded
 CHECK
 # -s: an aborted process would take its captured report with it.
 "$python" -m pytest -q -s -m "not slow" -p no:cacheprovider tests/layers/test_adaptive_conv.py \
+  tests/layers/test_adaptive_conv_operator.py \
   tests/layers/test_deform_conv.py
 echo "No error under AddressSanitizer and UndefinedBehaviorSanitizer."

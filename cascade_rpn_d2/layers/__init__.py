@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from .adaptive_conv import AdaptiveConv2d, adaptive_conv2d
+from .boxes import box_area, box_iou, clip_boxes, pairwise_box_iou
 from .deform_conv import DeformConv2d, deform_conv2d
+from .losses import IoULossMode, iou_loss
 
-__all__ = ["AdaptiveConv2d", "DeformConv2d", "adaptive_conv2d", "deform_conv2d"]
+__all__ = [
+    "AdaptiveConv2d",
+    "DeformConv2d",
+    "IoULossMode",
+    "adaptive_conv2d",
+    "box_area",
+    "box_iou",
+    "clip_boxes",
+    "deform_conv2d",
+    "iou_loss",
+    "pairwise_box_iou",
+]

@@ -19,7 +19,7 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from ..layers.boxes import box_area, pairwise_box_iou
+from ..layers import box_area, pairwise_box_iou
 from .ground_truth import Grid, GroundTruth
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..layers.losses import IoULossMode, iou_loss
+from ..layers import IoULossMode, iou_loss
 from .box_coder import BoxCoder
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..layers.boxes import box_iou
+from ..layers import box_iou
 from .canvas import Color, RGBImage, as_boxes, as_rgb, draw_boxes, fade, rescale
 
 GROUND_TRUTH: Color = (255, 255, 255)

@@ -8,7 +8,7 @@ from ..common.train import train
 
 train.output_dir = "output/demo/rpn"
 train.seed = 1
-train.max_iter = 500
+train.max_iter = 400
 train.eval_period = 0
 train.checkpointer.period = 200
 train.clip_grad_norm = 35.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torchvision.ops import box_iou as torchvision_box_iou
 
-from cascade_rpn_d2.layers.boxes import box_iou, clip_boxes, pairwise_box_iou
+from cascade_rpn_d2.layers import box_iou, clip_boxes, pairwise_box_iou
 
 
 def random_boxes(*shape: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from cascade_rpn_d2.layers.losses import iou_loss
+from cascade_rpn_d2.layers import iou_loss
 
 HALF = torch.tensor([[0.0, 0, 10, 5]])
 WHOLE = torch.tensor([[0.0, 0, 10, 10]])

@@ -7,7 +7,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
-from cascade_rpn_d2.layers.boxes import box_iou
+from cascade_rpn_d2.layers import box_iou
 from cascade_rpn_d2.modeling import Grid, GroundTruth, IoUAssigner, RegionAssigner
 from cascade_rpn_d2.modeling.assignment import Assignment, object_levels
 

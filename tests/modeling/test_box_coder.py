@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from cascade_rpn_d2.layers.boxes import box_iou, clip_boxes
+from cascade_rpn_d2.layers import box_iou, clip_boxes
 from cascade_rpn_d2.modeling import BoxCoder
 
 STAGE1 = BoxCoder((0.1, 0.1, 0.5, 0.5))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cascade_rpn_d2.layers.losses import iou_loss
+from cascade_rpn_d2.layers import iou_loss
 from cascade_rpn_d2.modeling import BoxCoder, IoULoss, SmoothL1Loss
 
 BOX, TARGET = torch.tensor([4.0, -4, 36, 28]), torch.tensor([6.0, 0, 44, 22])

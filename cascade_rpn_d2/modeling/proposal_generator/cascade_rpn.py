@@ -51,7 +51,7 @@ class CascadeRPN(nn.Module):
         propose_in_training: whether proposals are made while training. A model of proposals only
             does not need them and trains faster without.
         log_period: iterations between two looks at the statistics, as each makes the host wait for
-            the device.
+            the device; as often as metrics are written by default.
 
     Raises:
         ValueError: if the stages do not fit together or do not fit the anchors.
@@ -217,7 +217,7 @@ class CascadeRPN(nn.Module):
         if not has_event_storage():
             return
         storage = get_event_storage()
-        if storage.iter % self.log_period == 0:
+        if (storage.iter + 1) % self.log_period == 0:
             for name, value in outcome.statistics.items():
                 storage.put_scalar(f"rpn/stage{number}_{name}", value)
 

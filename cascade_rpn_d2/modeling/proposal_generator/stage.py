@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...layers.boxes import box_iou, clip_boxes
+from ...layers import box_iou, clip_boxes
 from ..assignment import NEGATIVE, POSITIVE, Assigner
 from ..box_coder import BoxCoder
 from ..box_losses import BoxLoss

@@ -13,7 +13,7 @@ from detectron2.structures import Boxes, ImageList
 from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2.config import add_cascade_rpn_config
-from cascade_rpn_d2.layers.boxes import box_iou
+from cascade_rpn_d2.layers import box_iou
 from cascade_rpn_d2.modeling import (
     AdaptiveAlignment,
     BoxPredictor,
@@ -85,8 +85,12 @@ class TestTraining:
         torch.testing.assert_close(losses["loss_rpn_stage1_loc"], expected)
 
     def test_statistics_reach_the_event_storage(self, make_generator, batch):
+        generator = make_generator(log_period=2)
         with EventStorage() as storage:
-            make_generator()(*batch)
+            generator(*batch)
+            assert not storage.latest()
+            storage.step()
+            generator(*batch)
             latest = storage.latest()
         assert 0 < latest["rpn/stage1_iou"][0] <= 1
         assert latest["rpn/stage1_num_pos"][0] > 2
