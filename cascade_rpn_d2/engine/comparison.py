@@ -46,7 +46,7 @@ def train_and_compare(configs: Mapping[str, DictConfig], picture: Path, num_imag
         results[name] = train(config)
     models = {name: load_trained(config) for name, config in configs.items()}
     dataset = instantiate(next(iter(configs.values())).dataloader.test.dataset)
-    draw_comparison(models, most_instructive(dataset, num_images), picture)
+    draw_comparison(models, choose_images(dataset, num_images), picture)
     return comparison_table(results)
 
 
@@ -65,14 +65,20 @@ def load_trained(config: DictConfig) -> ProposalNetwork:
     return model
 
 
-def most_instructive(dataset: Sequence[dict], count: int) -> list[dict]:
-    """The images with the largest range of object sizes among those with enough objects to tell."""
+def choose_images(dataset: Sequence[dict], count: int, most_objects: int = 10) -> list[dict]:
+    """Images for a picture that people can read: evenly from those with few objects.
 
-    def size_range(record: dict) -> float:
-        sides = sorted((a["bbox"][2] * a["bbox"][3]) ** 0.5 for a in record["annotations"])
-        return sides[-1] / max(sides[0], 1.0) if 6 <= len(sides) <= 20 else 0.0
+    Args:
+        dataset: the images, with ``annotations``.
+        count: how many to choose.
+        most_objects: an image with more objects, or with none, is left out if there are others.
 
-    return sorted(dataset, key=size_range, reverse=True)[:count]
+    Returns:
+        ``count`` images in the order of the dataset, or all if there are fewer.
+    """
+    readable = [r for r in dataset if 0 < len(r["annotations"]) <= most_objects] or list(dataset)
+    count = min(count, len(readable))
+    return [readable[i * len(readable) // count] for i in range(count)]
 
 
 def draw_comparison(

@@ -11,9 +11,9 @@ import torch
 
 from cascade_rpn_d2.engine import setup_config
 from cascade_rpn_d2.engine.comparison import (
+    choose_images,
     comparison_table,
     load_trained,
-    most_instructive,
     propose_by_stage,
     train_and_compare,
 )
@@ -61,9 +61,8 @@ def test_the_table_has_a_row_per_name():
     assert "| RPN |     12.3 |     20.0 |" in table
 
 
-def test_images_with_a_range_of_sizes_come_first():
-    def image(*sides: float) -> dict:
-        return {"annotations": [{"bbox": [0, 0, side, side]} for side in sides]}
-
-    uniform, varied, few = image(*[10] * 8), image(*range(5, 80, 10)), image(5, 500)
-    assert most_instructive([uniform, few, varied], 2) == [varied, uniform]
+def test_images_are_chosen_evenly_from_those_with_few_objects():
+    dataset = [{"annotations": [{}] * number} for number in (0, 3, 40, 5, 1, 2)]
+    assert choose_images(dataset, 2) == [dataset[1], dataset[4]]
+    assert choose_images(dataset, 9) == [dataset[i] for i in (1, 3, 4, 5)]
+    assert choose_images(dataset[:1], 4) == dataset[:1]

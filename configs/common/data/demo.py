@@ -7,7 +7,7 @@ from .coco import dataloader
 
 dataloader.train.dataset.names = "cascade_rpn_demo_train"
 dataloader.train.mapper.augmentations = [L(T.RandomFlip)(prob=0.5, horizontal=True)]
-dataloader.train.total_batch_size = 8
+dataloader.train.total_batch_size = 4
 dataloader.train.num_workers = 0
 dataloader.test.dataset.names = "cascade_rpn_demo_val"
 dataloader.test.mapper.augmentations = []
