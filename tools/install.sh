@@ -6,7 +6,7 @@
 # DETECTRON2 says where detectron2 comes from, instead of the commit that setup.py names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-: "${DETECTRON2:=$(sed -n 's/^DETECTRON2 = "\(.*\)"$/\1/p' setup.py)}"
+: "${DETECTRON2:=$(grep -o 'git+https://[^"]*' setup.py)}"
 
 fail() { echo "install: $*" >&2; exit 1; }
 
