@@ -1,0 +1,54 @@
+"""The detectors of the zoo take a step and detect; small images, batch norm in place of frozen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+
+from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.model_zoo import instantiate_model
+from cascade_rpn_d2.modeling import CascadeRPN
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn_r50_fpn_1x", "cascade_rpn_faster_rcnn_r50_fpn_1x"])
+def test_faster_rcnn(name):
+    config = model_zoo.get_config(f"cascade_rpn/{name}.py")
+    for part in (config.model.backbone.bottom_up.stem, config.model.backbone.bottom_up.stages):
+        part.norm = "BN"  # frozen statistics of random weights would make the maps explode
+    config.model.roi_heads.num_classes = 3
+    model = instantiate_model(config)
+    assert model.roi_heads.box_predictor.num_classes == 3
+    truth = Instances((64, 96))
+    truth.gt_boxes = Boxes(torch.tensor([[10.0, 10, 60, 50]]))
+    truth.gt_classes = torch.tensor([2])
+    image = torch.randint(0, 255, (3, 64, 96)).float()
+    batch = [{"image": image, "instances": truth, "height": 128, "width": 192}] * 2
+    with EventStorage():
+        losses = model(batch)
+    sum(losses.values()).backward()
+    cascade = {"loss_rpn_stage1_loc", "loss_rpn_stage2_loc", "loss_rpn_stage2_cls"}
+    stock = {"loss_rpn_cls", "loss_rpn_loc"}
+    is_cascade = isinstance(model.proposal_generator, CascadeRPN)
+    assert is_cascade == name.startswith("cascade")
+    assert losses.keys() == {"loss_cls", "loss_box_reg"} | (cascade if is_cascade else stock)
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing
+    with torch.no_grad():
+        detections = model.eval()(batch)[0]["instances"]
+    assert detections.image_size == (128, 192)
+
+
+def test_the_recipe_of_cascade_rpn_beneath_a_detector():
+    config = model_zoo.get_config("cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py")
+    first, second = config.model.proposal_generator.stages
+    assert (first.loc_weight, second.loc_weight, second.cls_weight) == (7.0, 7.0, 0.7)
+    assert list(config.model.proposal_generator.post_nms_topk) == [300, 300]
+    heads = config.model.roi_heads
+    assert heads.batch_size_per_image == 256
+    assert list(heads.proposal_matcher.thresholds) == [0.65]
+    assert heads.box_predictor.loss_weight.loss_cls == 1.5
+    assert (config.train.clip_grad_norm, config.train.max_iter) == (35.0, 87_960)
+    alone = model_zoo.get_config("cascade_rpn/cascade_rpn_r50_fpn_1x.py")
+    assert [s.loc_weight for s in alone.model.proposal_generator.stages] == [10.0, 10.0]
