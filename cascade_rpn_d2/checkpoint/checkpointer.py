@@ -152,7 +152,7 @@ class Checkpointer(DetectionCheckpointer):
         if isinstance(weights, Mapping) and isinstance(weights.get("state_dict"), Mapping):
             raise ValueError(
                 f"Checkpoint {filename} is of another framework, its weights being under "
-                "'state_dict': convert it with tools/convert_checkpoint.py first."
+                "'state_dict': give one in Detectron2's format."
             )
         if not isinstance(weights, Mapping) or not weights:
             raise ValueError(f"Checkpoint {filename} has no weights under 'model': give another.")

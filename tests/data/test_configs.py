@@ -51,7 +51,7 @@ def test_demo_loads_and_evaluates(load, monkeypatch):
     evaluator = instantiate(data.evaluator)  # before anything is drawn
     assert isinstance(evaluator, ProposalRecallEvaluator)
     batch = next(iter(instantiate(data.train)))
-    assert len(batch) == 8
+    assert len(batch) == 4
     for sample in batch:
         assert sample["image"].shape[1:] == (sample["height"], sample["width"])
         assert len(sample["instances"]) > 0
