@@ -29,7 +29,7 @@ $(STAMP): $(SOURCES)
 	@mkdir -p build && touch $@
 
 demo: install
-	$(PY) tools/demo.py
+	$(PY) -W ignore::FutureWarning tools/demo.py
 
 test: install
 	$(PY) -m pytest -m "not slow"
