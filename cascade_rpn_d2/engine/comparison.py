@@ -65,7 +65,7 @@ def load_trained(config: DictConfig) -> ProposalNetwork:
     return model
 
 
-def choose_images(dataset: Sequence[dict], count: int, most_objects: int = 10) -> list[dict]:
+def choose_images(dataset: Sequence[dict], count: int, most_objects: int = 16) -> list[dict]:
     """Images for a picture that people can read: evenly from those with few objects.
 
     Args:

@@ -8,9 +8,9 @@ from ..common.train import train
 
 train.output_dir = "output/demo/rpn"
 train.seed = 1
-train.max_iter = 700
+train.max_iter = 650
 train.eval_period = 0
-train.checkpointer.period = 350
+train.checkpointer.period = 325
 train.clip_grad_norm = 35.0
 train.best_checkpoint = None
 lr_multiplier.warmup_iters = 100
