@@ -36,7 +36,12 @@ class ZooCheckpoint:
 
 
 # Config name -> its checkpoint. `export_checkpoint` writes such files and returns their SHA-256.
-CHECKPOINTS: dict[str, ZooCheckpoint] = {}
+CHECKPOINTS: dict[str, ZooCheckpoint] = {
+    "demo/cascade_rpn.py": ZooCheckpoint(
+        file="demo_cascade_rpn.pth",
+        sha256="692a94d8ada9121dec06827ad7898e3c631da7e5f6e5c2dd02c44782e3132006",
+    ),
+}
 
 
 def has_checkpoint(name: str) -> bool:
