@@ -43,10 +43,14 @@ class Categories:
 
     @classmethod
     def from_config(cls, config: DictConfig) -> Categories:
-        """The classes of the first test dataset of a LazyConfig, as far as its metadata are known.
+        """The classes that a LazyConfig states as ``train.categories``, or else those of its first
+        test dataset, as far as its metadata are known.
 
         None are known if the model has another number of classes: it is for other data.
         """
+        stated = OmegaConf.select(config, "train.categories")
+        if stated:
+            return cls(tuple(c.name for c in stated), tuple(c.id for c in stated))
         datasets = InputFormat.from_config(config).datasets
         if not datasets:
             return cls()

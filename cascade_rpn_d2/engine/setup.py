@@ -106,6 +106,7 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
         _require_equal_classes(train_name, test_name)
     if train_name:
         config.dataloader.train.dataset.names = train_name
+        config.train.categories = _categories(train_name)
         for node in counted:
             node.num_classes = num_classes(train_name)
     if test_name:
@@ -119,8 +120,7 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
                 )
     elif train_name:
         logger.warning("No --test-data is given with --train-data: the run does not evaluate.")
-        config.dataloader.test = None
-        config.dataloader.evaluator = None
+        config.dataloader.evaluator = None  # the test mapper still tells how to predict
         config.train.best_checkpoint = None
 
 
@@ -186,6 +186,12 @@ def _select(config: DictConfig, key: str) -> Any:
 
 def _counts(node: Any) -> bool:
     return node is not None and "num_classes" in node
+
+
+def _categories(name: str) -> list[dict[str, Any]]:
+    metadata = MetadataCatalog.get(name)
+    ids = {index: id for id, index in metadata.thing_dataset_id_to_contiguous_id.items()}
+    return [{"id": ids[i], "name": label} for i, label in enumerate(metadata.thing_classes)]
 
 
 def _require_equal_classes(train_name: str, test_name: str) -> None:

@@ -11,6 +11,9 @@ train = dict(
     # Decides initial weights, order and augmentation of the data, and sampling; None draws a seed
     # and logs it.
     seed=None,
+    # Classes of a detector, [{"id": ..., "name": ...}, ...], for those who predict with the run's
+    # config.yaml; --train-data fills them in. None leaves them to the metadata of the test data.
+    categories=None,
     # "cuda" or "cpu"; --num-gpus 0 sets "cpu".
     device="cuda",
     # Iterations between two lines of metrics.

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.data import num_classes
 from cascade_rpn_d2.engine import setup_config
+from cascade_rpn_d2.engine.predictor import Categories
 from cascade_rpn_d2.engine.setup import check_train, prepare_run, use_data
 from tests.engine.conftest import TINY_CONFIG
 from tests.engine.tiny_data import write_dataset
@@ -119,11 +120,19 @@ def test_data_on_the_command_line_set_names_and_number_of_classes(detector, tmp_
     assert num_classes(loader.train.dataset.names) == 3
     assert detector.model.roi_heads.num_classes == 3
     assert detector.model.roi_heads.box_predictor.num_classes == 3
+    assert [(c.id, c.name) for c in detector.train.categories] == [
+        (1, "cat"),
+        (2, "dog"),
+        (3, "cow"),
+    ]
 
 
 def test_training_data_alone_leave_nothing_to_evaluate_on(detector, tmp_path, caplog):
     use_data(detector, folder(tmp_path / "train", "cat"), None)
-    assert detector.dataloader.test is None and detector.dataloader.evaluator is None
+    assert detector.dataloader.evaluator is None
+    # Who predicts with the run's config needs the test mapper, and its classes.
+    assert detector.dataloader.test.mapper.image_format == "BGR"
+    assert Categories.from_config(detector).names == ("cat",)
     assert detector.train.best_checkpoint is None
     assert "does not evaluate" in caplog.text
 
