@@ -9,14 +9,16 @@
 PYTHON ?=
 export DETECTRON2
 
+# A stamp says what was installed last; it goes with the environment it speaks of.
 ifeq ($(PYTHON),)
 PY := .venv/bin/python
+STAMP := .venv/installed
 else
 PY := $(PYTHON)
+STAMP := build/installed-$(subst /,_,$(PY))
 endif
 
 # Installed anew when the pinned set, the build or a kernel changes.
-STAMP := build/installed-$(subst /,_,$(PY))
 SOURCES := requirements.txt pyproject.toml setup.py tools/install.sh \
 	$(shell find cascade_rpn_d2/layers/csrc -type f)
 
@@ -26,7 +28,7 @@ install: $(STAMP)
 
 $(STAMP): $(SOURCES)
 	@bash tools/install.sh "$(PYTHON)"
-	@mkdir -p build && touch $@
+	@mkdir -p $(@D) && touch $@
 
 demo: install
 	$(PY) -W ignore::FutureWarning tools/demo.py
