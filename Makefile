@@ -1,4 +1,4 @@
-# make demo   train RPN and Cascade RPN side by side on the embedded dataset (6 minutes on 2 cores)
+# make demo   train RPN and Cascade RPN side by side on the embedded dataset (5 minutes on 2 cores)
 # make test   the tests            make test-slow  the slow ones
 # make lint   style and types      make asan      the kernels' tests under AddressSanitizer
 # make install  what all of these need: into .venv, or into PYTHON=... that has torch and detectron2
@@ -14,7 +14,7 @@ ifeq ($(PYTHON),)
 PY := .venv/bin/python
 STAMP := .venv/installed
 else
-PY := $(PYTHON)
+PY := $(shell command -v $(PYTHON) || echo $(PYTHON))
 STAMP := build/installed-$(subst /,_,$(PY))
 endif
 
@@ -27,7 +27,8 @@ SOURCES := requirements.txt pyproject.toml setup.py tools/install.sh \
 install: $(STAMP)
 
 $(STAMP): $(SOURCES)
-	@bash tools/install.sh "$(PYTHON)"
+	@bash tools/install.sh "$(if $(PYTHON),$(PY))"
+	@rm -f .venv/installed build/installed-*  # the kernels in this folder are of one environment
 	@mkdir -p $(@D) && touch $@
 
 demo: install

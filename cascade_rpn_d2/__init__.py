@@ -1,4 +1,4 @@
-"""Cascade RPN, Guided Anchoring, Grid R-CNN and CPM R-CNN for Detectron2.
+"""High-quality region proposals for Detectron2: Cascade RPN.
 
 Importing the package registers its components and its demo dataset with Detectron2, and does no
 more.

@@ -17,11 +17,13 @@ check_detectron2() {
     case "$source" in
         git+*)
             command -v git >/dev/null || fail "git is needed to fetch detectron2: install it, or $advice."
-            address=${source#git+}
-            GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --quiet "${address%@*}" HEAD >/dev/null 2>&1 \
-                || fail "detectron2 cannot be reached at ${address%@*}: $advice." ;;
+            address=$(sed -E 's/^git\+//; s/#.*$//; s/@[^@/]*$//' <<<"$source")  # no commit, no fragment
+            GIT_TERMINAL_PROMPT=0 timeout 60 git ls-remote --quiet "$address" HEAD >/dev/null 2>&1 \
+                || fail "detectron2 cannot be reached at $address: $advice." ;;
         http://* | https://*) ;;
-        *) [ -e "$source" ] || fail "there is no detectron2 at $source: $advice." ;;
+        *)
+            [ -e "$source" ] || fail "there is no detectron2 at $source: $advice."
+            DETECTRON2=$(realpath "$source") ;;  # or pip would take a bare name for a package
     esac
 }
 
@@ -44,6 +46,8 @@ if [ -z "${1:-}" ]; then
     if ! [ -x "$python" ] || ! "$python" -c "import detectron2" 2>/dev/null; then
         check_detectron2
     fi
+    [ -x "$python" ] || python3 -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+        || fail "the pinned packages need Python 3.11 or later: put one first in PATH, or set PYTHON= to an environment of your own."
     [ -x "$python" ] || python3 -m venv .venv \
         || fail "python3 cannot make a virtual environment: install it with apt-get install python3-venv."
     echo "install: the pinned packages of requirements.txt (torch is large)"
@@ -54,8 +58,12 @@ else
     python=$1
     "$python" -c "import torch, detectron2" 2>/dev/null \
         || fail "$python has no torch or no detectron2: install both there, or leave PYTHON= empty."
+    "$python" -c "import torch; assert tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 9)" 2>/dev/null \
+        || fail "$python has a torch older than 2.9: update it, or leave PYTHON= empty."
+    opencv=opencv-python-headless
+    "$python" -c "import cv2" 2>/dev/null && opencv=  # whichever of its packages it came in
     "$python" -m pip install --quiet --upgrade-strategy only-if-needed \
-        setuptools wheel ninja pytest hypothesis ruff mypy opencv-python-headless tensorboard \
+        setuptools wheel ninja pytest hypothesis ruff mypy tensorboard $opencv \
         || fail "what the tests need could not be installed into $python (see above)."
 fi
 install_this_package

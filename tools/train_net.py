@@ -11,6 +11,7 @@ from detectron2.engine import default_argument_parser
 
 import cascade_rpn_d2  # noqa: F401  (registers the components)
 from cascade_rpn_d2.engine import evaluate_checkpoint, launch, setup_config, train
+from cascade_rpn_d2.engine.messages import mendable_message
 
 EXAMPLES = """
 Examples:
@@ -62,5 +63,8 @@ if __name__ == "__main__":
             machine_rank=args.machine_rank,
             dist_url=args.dist_url,
         )
-    except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"train_net.py: {error}")
+    except Exception as error:
+        message = mendable_message(error)
+        if message is None:
+            raise
+        sys.exit(f"train_net.py: {message}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from detectron2.config import LazyConfig
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, OmegaConf
@@ -55,6 +55,10 @@ def setup_config(
             f"{config_file} does not define {', '.join(absent)}: a training config has "
             f"{', '.join(_PARTS)}."
         )
+    # A config of Detectron2's own says less of its training than is read here.
+    defaults = get_config("common/train.py").train
+    defaults.best_checkpoint = None
+    config.train = OmegaConf.merge(defaults, config.train)
     if output_dir is not None:
         config.train.output_dir = output_dir
     if device is not None:
@@ -100,6 +104,8 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
             the two, or between ``test_data`` alone and the config.
     """
     train_name = register_coco_folder(train_data) if train_data else None
+    if train_name:
+        _require_objects(train_name)
     test_name = register_coco_folder(test_data) if test_data else None
     counted = [node for node in (config.model, config.model.get("roi_heads")) if _counts(node)]
     if train_name and test_name and counted:
@@ -186,6 +192,15 @@ def _select(config: DictConfig, key: str) -> Any:
 
 def _counts(node: Any) -> bool:
     return node is not None and "num_classes" in node
+
+
+def _require_objects(name: str) -> None:
+    records = DatasetCatalog.get(name)
+    if not any(not a.get("iscrowd", 0) for record in records for a in record["annotations"]):
+        raise ValueError(
+            f"None of the {len(records)} images of --train-data has a box to learn from: give data "
+            "with annotations that are no crowds and not empty."
+        )
 
 
 def _categories(name: str) -> list[dict[str, Any]]:

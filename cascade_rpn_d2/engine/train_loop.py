@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -111,7 +112,16 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     config.dataloader.train.seed = trainer.seed
     config.dataloader.train.start_batch = start_iter * options.accumulate
     trainer.batches = instantiate(config.dataloader.train)
-    trainer.train(start_iter, options.max_iter)
+    try:
+        trainer.train(start_iter, options.max_iter)
+    except OSError as error:
+        # Checkpoints say so themselves; metrics and logs pass on the bare words of the system.
+        if error.errno == errno.ENOSPC and len(error.args) > 1:
+            raise OSError(
+                f"No space is left for {options.output_dir}: make room, then --resume from its last "
+                "checkpoint."
+            ) from error
+        raise
     return results
 
 

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from .messages import mendable_message
+
 Losses = Mapping[str, Tensor]
 
 
@@ -243,8 +245,9 @@ def _terms(losses: Mapping[str, float]) -> str:
 def _without_traceback(record: logging.LogRecord) -> bool:
     """Have Detectron2 log a failure that explains itself as one sentence."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, TrainingDiverged | OSError):
-        record.msg, record.args, record.exc_info = str(error), (), None
+    message = mendable_message(error) if error else None
+    if message is not None:
+        record.msg, record.args, record.exc_info = message, (), None
     return True
 
 

@@ -6,6 +6,8 @@ import os
 
 import torch
 from detectron2.config import CfgNode, get_cfg
+from detectron2.data import MetadataCatalog
+from omegaconf import ListConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import Checkpointer
@@ -38,7 +40,8 @@ def get_predictor_cfg(name: str, weights: str | os.PathLike[str] | None = None) 
         cfg = get_predictor_cfg("demo/cascade_rpn.py")
         outputs = DefaultPredictor(cfg)(cv2.imread("photo.jpg"))
 
-    Image format, size and the names of classes are those of the config's test loader.
+    Image format and size are those of the config's test loader; the names of classes are those of
+    ``train.categories``, which a run on data from the command line states, or of the test data.
 
     Args:
         name: a name or path as for :func:`~cascade_rpn_d2.model_zoo.get_config_file`.
@@ -50,7 +53,8 @@ def get_predictor_cfg(name: str, weights: str | os.PathLike[str] | None = None) 
         FileNotFoundError: if there is no file of weights at the given path.
     """
     file = get_config_file(name)
-    inputs = InputFormat.from_config(get_config(file))
+    config = get_config(file)
+    inputs = InputFormat.from_config(config)
     cfg = get_cfg()
     cfg.MODEL.META_ARCHITECTURE = "LazyModel"
     cfg.MODEL.LAZY_CONFIG = file
@@ -60,7 +64,22 @@ def get_predictor_cfg(name: str, weights: str | os.PathLike[str] | None = None) 
     cfg.INPUT.MIN_SIZE_TEST = inputs.min_size
     cfg.INPUT.MAX_SIZE_TEST = inputs.max_size
     cfg.DATASETS.TEST = inputs.datasets
+    categories = OmegaConf.select(config, "train.categories")
+    if categories:
+        # A run on data of the user's own, whose dataset this process need not know.
+        cfg.DATASETS.TEST = (_register_categories(file, categories),)
     return cfg
+
+
+def _register_categories(name: str, categories: ListConfig) -> str:
+    """Register the metadata of a dataset with these categories, which has no data."""
+    if name in MetadataCatalog.list():
+        MetadataCatalog.remove(name)
+    MetadataCatalog.get(name).set(
+        thing_classes=[c.name for c in categories],
+        thing_dataset_id_to_contiguous_id={c.id: i for i, c in enumerate(categories)},
+    )
+    return name
 
 
 def find_weights(name: str, weights: str | os.PathLike[str] | None = None) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,19 @@ def test_a_second_run_in_a_process_logs_each_line_once(tiny_config, capsys):
         prepare_run(tiny_config(name))
     lines = capsys.readouterr().out.splitlines()
     assert sum("output in" in line for line in lines) == 2
+
+
+def test_training_data_without_a_box_are_refused(detector, tmp_path):
+    spec = folder(tmp_path / "train", "cat")
+    file = Path(spec.rpartition(":")[2])
+    content = json.loads(file.read_text())
+    for useless in ([], [{**a, "iscrowd": 1} for a in content["annotations"]]):
+        file.write_text(json.dumps({**content, "annotations": useless}))
+        with pytest.raises(ValueError, match="None of the 1 images of --train-data has a box"):
+            use_data(detector, spec, None)
+
+
+def test_a_config_of_detectron2_gets_the_training_keys_it_lacks():
+    config = setup_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.py", device="cpu")
+    assert (config.train.accumulate, config.train.best_checkpoint) == (1, None)
+    assert config.train.max_iter == 90_000

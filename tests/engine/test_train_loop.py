@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from detectron2.utils.events import JSONWriter
 
 from cascade_rpn_d2.engine import Trainer, TrainingDiverged, train
 from tests.engine.conftest import TINY_CONFIG
@@ -138,6 +140,15 @@ def test_resuming_a_finished_run_evaluates_it_and_more_iterations_go_on(tiny_con
     assert len(losses(tmp_path / "out")) == 3
     train(tiny_config("out", "train.max_iter=4"), resume=True)
     assert [line["iteration"] for line in losses(tmp_path / "out")] == [0, 1, 2, 3]
+
+
+def test_no_space_for_metrics_says_what_to_do(tiny_config, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(JSONWriter, "write", full)
+    with pytest.raises(OSError, match=r"No space is left for .*run: make room, then --resume"):
+        train(tiny_config("run"))
 
 
 def test_resume_without_a_checkpoint_starts(tiny_config, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from detectron2.config import LazyConfig
 from detectron2.engine import DefaultPredictor
 
 from cascade_rpn_d2 import model_zoo
@@ -52,6 +53,21 @@ def test_cascade_rpn_is_built_by_name(name):
     model = model_zoo.get(name, device="cpu")
     assert isinstance(model.proposal_generator, CascadeRPN)
     assert len(model.proposal_generator.stages) == 2 and not model.training
+
+
+@pytest.mark.parametrize("name", ["demo/cascade_rpn", "small/cascade_rpn_r18_fpn_1k"])
+def test_cells_of_padding_are_told_apart_as_the_backbone_pads(name):
+    model = model_zoo.get(name, device="cpu")
+    assert model.proposal_generator.size_divisibility == model.backbone.size_divisibility
+
+
+def test_a_runs_own_config_names_its_classes(tmp_path, config_file, weights):
+    config = model_zoo.get_config(config_file)
+    config.train = {"categories": [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}]}
+    LazyConfig.save(config, str(tmp_path / "config.yaml"))
+    for _ in range(2):  # may be asked for again
+        cfg = model_zoo.get_predictor_cfg(tmp_path / "config.yaml", weights)
+    assert DefaultPredictor(cfg).metadata.thing_classes == ["cat", "dog"]
 
 
 def test_an_unmodified_default_predictor_serves_a_lazy_config(config_file, weights):

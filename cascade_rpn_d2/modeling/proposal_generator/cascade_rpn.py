@@ -51,7 +51,7 @@ class CascadeRPN(nn.Module):
         propose_in_training: whether proposals are made while training. A model of proposals only
             does not need them and trains faster without.
         log_period: iterations between two looks at the statistics, as each makes the host wait for
-            the device; as often as metrics are written by default.
+            the device; the default is that of ``train.log_period``, between two lines of metrics.
 
     Raises:
         ValueError: if the stages do not fit together or do not fit the anchors.
@@ -195,7 +195,6 @@ class CascadeRPN(nn.Module):
     ) -> list[Instances]:
         """The best of the boxes (N, R, 4) by their logits (N, R), after NMS."""
         counts = [grid.cells * self.num_anchors for grid in grids]
-        # A copy, because Detectron2's selection works in place on what it is given.
         box_levels = list(boxes.split(counts, dim=1))
         logit_levels = list(logits.detach().float().split(counts, dim=1))
         topk = self.pre_nms_topk[self.training]

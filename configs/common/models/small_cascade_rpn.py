@@ -9,6 +9,7 @@ generator.anchor_generator.sizes = baseline.anchor_generator.sizes
 generator.pre_nms_topk = baseline.pre_nms_topk
 generator.post_nms_topk = baseline.post_nms_topk
 generator.propose_in_training = False
+generator.size_divisibility = 16  # of the backbone, whose coarsest map comes from res4
 for stage in generator.stages:
     stage.align.in_channels = 64
     stage.align.out_channels = 64
