@@ -118,8 +118,8 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
         # Checkpoints say so themselves; metrics and logs pass on the bare words of the system.
         if error.errno == errno.ENOSPC and len(error.args) > 1:
             raise OSError(
-                f"No space is left for {options.output_dir}: make room, then --resume from its last "
-                "checkpoint."
+                f"No space is left for {options.output_dir}: make room, then --resume from the "
+                "last checkpoint."
             ) from error
         raise
     return results

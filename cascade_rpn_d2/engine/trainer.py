@@ -24,6 +24,8 @@ from torch.optim import Optimizer
 
 from .messages import mendable_message
 
+logger = logging.getLogger(__name__)
+
 Losses = Mapping[str, Tensor]
 
 
@@ -187,7 +189,10 @@ class Trainer(TrainerBase):
             return
         for hook in self._hooks:
             if isinstance(hook, PeriodicWriter):
-                hook.after_train()
+                try:
+                    hook.after_train()
+                except Exception as error:  # must not hide why the run failed
+                    logger.warning("The last metrics could not be written (%s).", error)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs besides the weights."""
