@@ -72,6 +72,7 @@ class Trainer(TrainerBase):
         self.batches: Iterable[Any] = ()
         self._iterator: Iterator[Any] | None = None
         self._last_losses: dict[str, float] = {}
+        self._grad_norm: _OnTheWay | None = None
         self.device = next(model.parameters()).device
         self.grad_scaler = torch.amp.GradScaler(
             self.device.type, enabled=amp_dtype == torch.float16
@@ -83,6 +84,7 @@ class Trainer(TrainerBase):
         Raises:
             TrainingDiverged: if a loss or a proposal is not finite; names the iteration.
         """
+        self._require_finite_gradients()
         data_time = 0.0
         pending = []
         for part in range(self.accumulate):
@@ -98,6 +100,7 @@ class Trainer(TrainerBase):
         values = self._finite_mean([losses.read() for losses in pending])
         self._last_losses = values
         grad_norm = self._apply_gradients()
+        self._grad_norm = None if grad_norm is None else _OnTheWay({"gradient norm": grad_norm})
         self._write_metrics(values, data_time, grad_norm)
 
     def _next_batch(self) -> Any:
@@ -134,6 +137,22 @@ class Trainer(TrainerBase):
             if not all(np.isfinite(list(losses.values()))):
                 raise self._diverged(_terms(losses))
         return {name: sum(b[name] for b in batches) / len(batches) for name in batches[0]}
+
+    def _require_finite_gradients(self) -> None:
+        """Look at the gradients' norm of the step before, which has arrived without waiting.
+
+        Finite losses may have gradients that are not, and have spoilt the weights by then; no
+        checkpoint is written of such. The scaler of float16 leaves such steps out by itself.
+        """
+        if self._grad_norm is None or self.grad_scaler.is_enabled():
+            return
+        values = self._grad_norm.read()
+        if not all(np.isfinite(list(values.values()))):
+            raise TrainingDiverged(
+                f"Training diverged at iteration {self.iter - 1} ({_terms(values)}, "
+                f"{_terms(self._last_losses)}): the last checkpoint is kept; lower optimizer.lr or "
+                "lengthen the warm-up, then --resume or start again."
+            )
 
     def _diverged(self, what: str) -> TrainingDiverged:
         return TrainingDiverged(

@@ -98,6 +98,17 @@ def test_a_bad_loss_stops_before_its_step(bad, accumulate):
     torch.testing.assert_close(model.weight, reference, rtol=0, atol=0)
 
 
+def test_gradients_that_are_not_finite_stop_and_name_their_iteration():
+    class Cusp(Line):
+        def forward(self, batch):
+            # The square root of 0 is finite; its slope is not.
+            return super().forward(batch) | {"loss_c": (self.weight[0] * batch[0, 0]).abs().sqrt()}
+
+    smooth, cusp = torch.ones(1, 2), torch.zeros(1, 2)
+    with pytest.raises(TrainingDiverged, match=r"iteration 1 \(gradient norm = nan, loss_a = "):
+        run([smooth, cusp], steps=3, model=Cusp(), clip_grad_norm=1.0)
+
+
 def test_bad_proposals_stop_with_the_iteration_and_the_losses_before():
     class Diverging(Line):
         def forward(self, batch):
