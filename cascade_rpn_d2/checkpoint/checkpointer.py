@@ -1,7 +1,8 @@
 """Checkpoints that survive a kill and a full disk, and that say which model they are of.
 
 Built on Detectron2's checkpointer, so its ``.pkl`` files, ``detectron2://`` and ``https://``
-addresses and ``?matching_heuristics=True`` are understood. A file holds ``model``, the weights to
+addresses and ``?matching_heuristics=True`` are understood; so are torchvision's ResNets as they are
+published. A file of ours holds ``model``, the weights to
 predict with, whatever else is asked for under its own key, and ``iteration``.
 """
 
@@ -17,6 +18,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
 from .atomic import remove_leftovers, write_atomically
+from .torchvision import convert_torchvision_resnet, is_torchvision_resnet
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +158,10 @@ class Checkpointer(DetectionCheckpointer):
             )
         if not isinstance(weights, Mapping) or not weights:
             raise ValueError(f"Checkpoint {filename} has no weights under 'model': give another.")
+        if is_torchvision_resnet(weights):
+            # The names of a trunk alone; Detectron2 finds where in the model it belongs.
+            loaded["model"] = convert_torchvision_resnet(weights)
+            loaded["matching_heuristics"] = True
         return loaded
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:

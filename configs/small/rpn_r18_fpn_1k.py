@@ -2,6 +2,7 @@
 
 import detectron2.data.transforms as T
 from detectron2.config import LazyCall as L
+from torchvision.models import ResNet18_Weights
 
 from ..common.data.coco import dataloader
 from ..common.models.small_rpn import model
@@ -10,6 +11,7 @@ from ..common.schedules import lr_multiplier_1x as lr_multiplier
 from ..common.train import train
 
 train.output_dir = "output/small/rpn_r18_fpn_1k"
+train.init_checkpoint = ResNet18_Weights.IMAGENET1K_V1.url  # downloaded once
 train.max_iter = 1_000
 train.seed = 1
 train.eval_period = 0
