@@ -14,6 +14,5 @@ optimizer = L(torch.optim.SGD)(
     weight_decay=1e-4,
 )
 
-# From random weights, or for a short run on little data, this gets further than SGD: not the
-# papers'.
+# Not of the papers: from random weights, or on little data, a short run gets further with it.
 adamw = L(torch.optim.AdamW)(params=L(get_default_optimizer_params)(), lr=1e-3, weight_decay=0.05)

@@ -7,8 +7,8 @@ Every alignment is the one 3x3 convolution of its stage, shared by all levels, a
 * ``boxes``: one (N, Hi*Wi*A, 4) tensor a level, XYXY in pixels, cells row by row;
 * returns one (N, O, Hi, Wi) map a level, before the activation.
 
-An alignment that follows the box of a cell says so with ``one_box_per_cell = True``: it needs A =
-1.
+An alignment that follows the box of a cell needs A = 1 and says so with
+``one_box_per_cell = True``.
 
 The rows of the papers' tables in these terms: *none* and *dilated* are :class:`ConvAlignment`,
 *center* and *center + shape* (the full adaptive convolution) are :class:`AdaptiveAlignment`,

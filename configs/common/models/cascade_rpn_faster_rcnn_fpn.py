@@ -1,7 +1,7 @@
 """Faster R-CNN on Cascade RPN, trained jointly, with the ROI settings of the released configs.
 
-The paper states the IoU of 0.65 and the 300 proposals (section 4.2); all else is in the configs
-only.
+The paper states the IoU of 0.65 and the 300 proposals (section 4.2); the rest is in the released
+configs only.
 """
 
 from .cascade_rpn import proposal_generator

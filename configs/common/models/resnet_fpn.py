@@ -16,7 +16,7 @@ backbone = L(FPN)(
     top_block=L(LastLevelMaxPool)(),
 )
 
-# BGR, 0 to 255: mmdet >= 2.x and Detectron2. The authors' own files take 102.9801 115.9465
-# 122.7717.
+# BGR, 0 to 255, as mmdet >= 2.x and Detectron2 have it; the authors' own files take
+# 102.9801 115.9465 122.7717.
 pixel_mean = [103.530, 116.280, 123.675]
 pixel_std = [1.0, 1.0, 1.0]
