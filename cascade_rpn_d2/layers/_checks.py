@@ -74,6 +74,25 @@ def check_places(name: str, tensor: Tensor, input: Tensor) -> None:
     check_device(name, tensor, input)
 
 
+def check_mask(mask: Tensor | None, input: Tensor, cells: tuple[int, int, int]) -> None:
+    """Checks which cells are to be evaluated; ``cells`` is (N, Ho, Wo).
+
+    Raises:
+        TypeError: when the mask is not bool.
+        ValueError: when it is on another device or does not have one value per output cell.
+    """
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be bool; got {mask.dtype} of shape {tuple(mask.shape)}.")
+    if tuple(mask.shape) != tuple(cells):
+        raise ValueError(
+            f"mask must have shape (N, Ho, Wo) = {tuple(cells)}, one value per cell of the output; "
+            f"got shape {tuple(mask.shape)}."
+        )
+    check_device("mask", mask, input)
+
+
 def check_stride(stride: float) -> None:
     """Raises ValueError unless ``stride`` is a positive, finite number."""
     if not (math.isfinite(stride) and stride > 0):

@@ -95,7 +95,12 @@ def offset_positions(
 
 
 def sampled_conv2d(
-    input: Tensor, y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None
+    input: Tensor,
+    y: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    mask: Tensor | None,
 ) -> Tensor:
     """Convolution whose taps sample the map bilinearly at given positions, zero outside the map.
 
@@ -105,6 +110,8 @@ def sampled_conv2d(
         x: (N, G, T, Ho, Wo) columns in cells, likewise.
         weight: (O, C / groups, Kh, Kw); like the bias, it is first rounded to the input's dtype.
         bias: (O,) or None.
+        mask: (N, Ho, Wo) bool, outside of which outputs are zero; it saves no time here. None for
+            all.
 
     Returns:
         (N, O, Ho, Wo), channels-last where the input is.
@@ -112,6 +119,8 @@ def sampled_conv2d(
     images, channels, height, width = input.shape
     offset_groups, taps, out_height, out_width = y.shape[1:]
     dtype = y.dtype
+    if mask is not None:
+        y = y.masked_fill(~mask[:, None, None], torch.nan)  # outside: neither value nor gradient
     # (N, C, H, W) -> (N, H*W, G, C/G)
     pixels = input.to(dtype).permute(0, 2, 3, 1)
     pixels = pixels.reshape(images, height * width, offset_groups, channels // offset_groups)
@@ -138,6 +147,8 @@ def sampled_conv2d(
     output = output.transpose(0, 1).reshape(images, out_height, out_width, out_channels)
     if bias is not None:
         output = output + bias.to(input.dtype).to(dtype)
+    if mask is not None:
+        output = output.masked_fill(~mask[..., None], 0)  # the bias
     output = output.to(input.dtype).permute(0, 3, 1, 2)
     return output.contiguous(memory_format=memory_format_of(input))
 

@@ -87,6 +87,13 @@ def empty_gradient(tensor: Tensor, needed: bool) -> Tensor:
     return torch.empty_like(tensor, memory_format=memory_format_of(tensor))
 
 
+def bias_gradient(grad_output: Tensor, mask: Tensor | None) -> Tensor:
+    """Gradient (O,) of the bias from that of the output (N, O, Ho, Wo), over the cells evaluated."""
+    if mask is not None:
+        grad_output = grad_output.masked_fill(~mask[:, None], 0)
+    return grad_output.sum((0, 2, 3))
+
+
 def forbid_double_backward(name: str) -> None:
     """Makes a gradient of the gradients of ``name`` an error instead of a silent zero."""
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _fallback, _library
-from ._checks import check_conv, check_places, check_stride
+from ._checks import check_conv, check_mask, check_places, check_stride
 
 
 def adaptive_conv2d(
@@ -25,6 +25,7 @@ def adaptive_conv2d(
     *,
     stride: float,
     center_offset: float = 0.0,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Convolves each cell with taps spread evenly over its box, from edge to edge.
 
@@ -41,6 +42,10 @@ def adaptive_conv2d(
     Positions are computed, and products summed, in float32 or better whatever the dtype of the
     input. Under autocast input, weight and bias are cast as for a convolution; the boxes are not.
 
+    With a ``mask`` only its cells are evaluated, at a cost in proportion to their number; the other
+    outputs are zero, without the bias. A channels-last input is fastest then: of any other all
+    pixels are first put in that order.
+
     Args:
         input: (N, C, H, W); float32, float64, float16 or bfloat16. N may be 0.
         boxes: (N, H*W, 4) XYXY in image pixels, continuous coordinates, one per cell, row-major.
@@ -50,6 +55,7 @@ def adaptive_conv2d(
         stride: image pixels per cell of the map.
         center_offset: where in its cell a cell's centre lies, in cells: 0.0 when the anchor of cell
             (i, j) is centred on pixel (i * stride, j * stride), 0.5 when half a stride further.
+        mask: (N, H, W) bool, which cells to evaluate; None for all.
 
     Returns:
         (N, O, H, W), channels-last when the input is.
@@ -58,14 +64,14 @@ def adaptive_conv2d(
         ValueError: when shapes, devices or the stride do not fit; the message quotes them.
         TypeError: when dtypes do not fit.
     """
-    _check(input, boxes, weight, bias, stride)
+    _check(input, boxes, weight, bias, stride, mask)
     boxes = boxes.detach()
     stride, center_offset = float(stride), float(center_offset)
     if _library.has_kernel(input.device):
         return torch.ops.cascade_rpn_d2.adaptive_conv2d(
-            input, boxes, weight, bias, stride, center_offset
+            input, boxes, weight, bias, mask, stride, center_offset
         )
-    return _adaptive_conv2d_fallback(input, boxes, weight, bias, stride, center_offset)
+    return _adaptive_conv2d_fallback(input, boxes, weight, bias, mask, stride, center_offset)
 
 
 class AdaptiveConv2d(nn.Module):
@@ -96,11 +102,22 @@ class AdaptiveConv2d(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(
-        self, x: Tensor, boxes: Tensor, stride: float, center_offset: float = 0.0
+        self,
+        x: Tensor,
+        boxes: Tensor,
+        stride: float,
+        center_offset: float = 0.0,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """See :func:`adaptive_conv2d`: x (N, C, H, W), boxes (N, H*W, 4) -> (N, O, H, W)."""
         return adaptive_conv2d(
-            x, boxes, self.weight, self.bias, stride=stride, center_offset=center_offset
+            x,
+            boxes,
+            self.weight,
+            self.bias,
+            stride=stride,
+            center_offset=center_offset,
+            mask=mask,
         )
 
     def extra_repr(self) -> str:
@@ -111,7 +128,12 @@ class AdaptiveConv2d(nn.Module):
 
 
 def _check(
-    input: Tensor, boxes: Tensor, weight: Tensor, bias: Tensor | None, stride: float
+    input: Tensor,
+    boxes: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: float,
+    mask: Tensor | None,
 ) -> None:
     check_conv(input, weight, bias)
     check_places("boxes", boxes, input)
@@ -132,6 +154,7 @@ def _check(
             f"of the input {tuple(input.shape)}; got shape {tuple(boxes.shape)}."
         )
     check_stride(stride)
+    check_mask(mask, input, (images, height, width))
 
 
 def _adaptive_conv2d_fallback(
@@ -139,6 +162,7 @@ def _adaptive_conv2d_fallback(
     boxes: Tensor,
     weight: Tensor,
     bias: Tensor | None,
+    mask: Tensor | None,
     stride: float,
     center_offset: float,
 ) -> Tensor:
@@ -151,27 +175,27 @@ def _adaptive_conv2d_fallback(
         stride=stride,
         center_offset=center_offset,
     )
-    return _fallback.sampled_conv2d(input, y, x, weight, bias)
+    return _fallback.sampled_conv2d(input, y, x, weight, bias, mask)
 
 
 def _register() -> None:
     """Gives the compiled operator its shapes (for torch.compile) and its gradient."""
 
     @torch.library.register_fake("cascade_rpn_d2::adaptive_conv2d")
-    def _(input, boxes, weight, bias, stride, center_offset):
+    def _(input, boxes, weight, bias, mask, stride, center_offset):
         output = input.new_empty(input.shape[0], weight.shape[0], *input.shape[2:])
         return output.contiguous(memory_format=_library.memory_format_of(input))
 
     @torch.library.register_fake("cascade_rpn_d2::adaptive_conv2d_backward")
-    def _(grad_output, input, boxes, weight, stride, center_offset, output_mask):
+    def _(grad_output, input, boxes, weight, mask, stride, center_offset, output_mask):
         return tuple(map(_library.empty_gradient, (input, weight), output_mask))
 
     def setup_context(ctx, inputs, output):
-        input, boxes, weight, _, ctx.stride, ctx.center_offset = inputs
-        ctx.save_for_backward(input, boxes, weight)
+        input, boxes, weight, _, mask, ctx.stride, ctx.center_offset = inputs
+        ctx.save_for_backward(input, boxes, weight, mask)
 
     def backward(ctx, grad_output):
-        input, boxes, weight = ctx.saved_tensors
+        input, boxes, weight, mask = ctx.saved_tensors
         needs_input, _, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         grad_input = grad_weight = None
         if needs_input or needs_weight:
@@ -180,16 +204,18 @@ def _register() -> None:
                 input,
                 boxes,
                 weight,
+                mask,
                 ctx.stride,
                 ctx.center_offset,
                 [needs_input, needs_weight],
             )
-        grad_bias = grad_output.sum((0, 2, 3)) if needs_bias else None
+        grad_bias = _library.bias_gradient(grad_output, mask) if needs_bias else None
         return (
             grad_input if needs_input else None,
             None,
             grad_weight if needs_weight else None,
             grad_bias,
+            None,
             None,
             None,
         )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _fallback, _library
-from ._checks import check_conv, check_places, pair
+from ._checks import check_conv, check_mask, check_places, pair
 
 
 def deform_conv2d(
@@ -29,8 +29,9 @@ def deform_conv2d(
     stride: int | Iterable[int] = 1,
     padding: int | Iterable[int] = 0,
     dilation: int | Iterable[int] = 1,
+    mask: Tensor | None = None,
 ) -> Tensor:
-    """Deformable convolution, as ``torchvision.ops.deform_conv2d`` without a mask.
+    """Deformable convolution, as ``torchvision.ops.deform_conv2d`` without modulation.
 
     Tap (ky, kx) of output cell (j, i) samples the map bilinearly at row
     ``j * stride - padding + ky * dilation + dy`` and the like column. The map is zero outside; a
@@ -41,6 +42,10 @@ def deform_conv2d(
     Positions are computed, and products summed, in float32 or better whatever the dtype of the
     input. Under autocast input, weight and bias are cast as for a convolution; the offsets are not.
 
+    With a ``mask`` (not torchvision's, which scales samples) only its cells are evaluated, at a cost
+    in proportion to their number; the other outputs are zero, without the bias. A channels-last
+    input is fastest then: of any other all pixels are first put in that order.
+
     Args:
         input: (N, C, H, W); float32, float64, float16 or bfloat16. N may be 0.
         offset: (N, 2*G*Kh*Kw, Ho, Wo), in cells: per group and tap (row-major) dy, then dx. G
@@ -50,6 +55,7 @@ def deform_conv2d(
         stride: cells between the outputs' samples, one number or (y, x).
         padding: cells of zeros around the map, one number or (y, x).
         dilation: cells between neighbouring taps, one number or (y, x).
+        mask: (N, Ho, Wo) bool, which cells to evaluate; None for all.
 
     Returns:
         (N, O, Ho, Wo), channels-last when the input is.
@@ -60,12 +66,12 @@ def deform_conv2d(
     """
     stride, padding = pair("stride", stride, 1), pair("padding", padding, 0)
     dilation = pair("dilation", dilation, 1)
-    _check(input, offset, weight, bias, stride, padding, dilation)
+    _check(input, offset, weight, bias, mask, stride, padding, dilation)
     if _library.has_kernel(input.device):
         return torch.ops.cascade_rpn_d2.deform_conv2d(
-            input, offset, weight, bias, stride, padding, dilation
+            input, offset, weight, bias, mask, stride, padding, dilation
         )
-    return _deform_conv2d_fallback(input, offset, weight, bias, stride, padding, dilation)
+    return _deform_conv2d_fallback(input, offset, weight, bias, mask, stride, padding, dilation)
 
 
 class DeformConv2d(nn.Module):
@@ -108,7 +114,7 @@ class DeformConv2d(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor, offset: Tensor) -> Tensor:
+    def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
         """See :func:`deform_conv2d`; offset (N, 2*G*Kh*Kw, Ho, Wo) -> (N, O, Ho, Wo)."""
         return deform_conv2d(
             x,
@@ -118,6 +124,7 @@ class DeformConv2d(nn.Module):
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
+            mask=mask,
         )
 
     def extra_repr(self) -> str:
@@ -133,6 +140,7 @@ def _check(
     offset: Tensor,
     weight: Tensor,
     bias: Tensor | None,
+    mask: Tensor | None,
     stride: tuple[int, int],
     padding: tuple[int, int],
     dilation: tuple[int, int],
@@ -161,6 +169,7 @@ def _check(
             f"{out_size[0]}, {out_size[1]}) for the input {tuple(input.shape)} and the weight "
             f"{tuple(weight.shape)}; got shape {tuple(offset.shape)}."
         )
+    check_mask(mask, input, (images, *out_size))
     offset_groups = offset.shape[1] // per_group
     if offset_groups == 0 or offset.shape[1] % per_group or channels % offset_groups:
         raise ValueError(
@@ -183,6 +192,7 @@ def _deform_conv2d_fallback(
     offset: Tensor,
     weight: Tensor,
     bias: Tensor | None,
+    mask: Tensor | None,
     stride: tuple[int, int],
     padding: tuple[int, int],
     dilation: tuple[int, int],
@@ -195,25 +205,25 @@ def _deform_conv2d_fallback(
         padding=padding,
         dilation=dilation,
     )
-    return _fallback.sampled_conv2d(input, y, x, weight, bias)
+    return _fallback.sampled_conv2d(input, y, x, weight, bias, mask)
 
 
 def _register() -> None:
     """Gives the compiled operator its shapes (for torch.compile) and its gradient."""
 
     @torch.library.register_fake("cascade_rpn_d2::deform_conv2d")
-    def _(input, offset, weight, bias, stride, padding, dilation):
+    def _(input, offset, weight, bias, mask, stride, padding, dilation):
         out_size = _out_size(input, weight.shape[2:], stride, padding, dilation)
         output = input.new_empty(input.shape[0], weight.shape[0], *out_size)
         return output.contiguous(memory_format=_library.memory_format_of(input))
 
     @torch.library.register_fake("cascade_rpn_d2::deform_conv2d_backward")
-    def _(grad_output, input, offset, weight, stride, padding, dilation, output_mask):
+    def _(grad_output, input, offset, weight, mask, stride, padding, dilation, output_mask):
         return tuple(map(_library.empty_gradient, (input, offset, weight), output_mask))
 
     def setup_context(ctx, inputs, output):
-        input, offset, weight, _, *ctx.geometry = inputs
-        ctx.save_for_backward(input, offset, weight)
+        input, offset, weight, _, mask, *ctx.geometry = inputs
+        ctx.save_for_backward(input, offset, weight, mask)
 
     def backward(ctx, grad_output):
         *needs, needs_bias = ctx.needs_input_grad[:4]
@@ -223,8 +233,9 @@ def _register() -> None:
                 grad_output, *ctx.saved_tensors, *ctx.geometry, needs
             )
             gradients = [g if need else None for g, need in zip(computed, needs, strict=True)]
-        grad_bias = grad_output.sum((0, 2, 3)) if needs_bias else None
-        return (*gradients, grad_bias, None, None, None)
+        mask = ctx.saved_tensors[-1]
+        grad_bias = _library.bias_gradient(grad_output, mask) if needs_bias else None
+        return (*gradients, grad_bias, None, None, None, None)
 
     torch.library.register_autograd(
         "cascade_rpn_d2::deform_conv2d", backward, setup_context=setup_context

@@ -140,17 +140,18 @@ class TestAgainstOthers:
         for a, b in zip(ours, theirs, strict=True):
             torch.testing.assert_close(a.double(), b, atol=2e-3, rtol=1e-4)
 
-    def test_map_turned_in_several_chunks(self):
+    def test_map_turned_in_several_portions(self):
         torch.manual_seed(0)
-        x = torch.randn(1, 96, 128, 130)  # 6.4 MB: more than one chunk of channels
+        # 6.4 MB an image: one at a time, in two portions of its channels.
+        x = torch.randn(2, 96, 128, 130)
         weight, bias = torch.randn(2, 96, 3, 3), torch.randn(2)
-        boxes = random_boxes(1, 128, 130, stride=4)
-        chunked = adaptive_conv2d(x, boxes, weight, bias, stride=4)
+        boxes = random_boxes(2, 128, 130, stride=4)
+        in_portions = adaptive_conv2d(x, boxes, weight, bias, stride=4)
         whole = adaptive_conv2d(
             x.contiguous(memory_format=torch.channels_last), boxes, weight, bias, stride=4
         )
-        torch.testing.assert_close(chunked, whole.contiguous(), atol=1e-3, rtol=1e-4)
-        plain = adaptive_conv2d(x, anchors(1, 128, 130, 4, 8), weight, bias, stride=4)
+        torch.testing.assert_close(in_portions, whole.contiguous(), atol=1e-3, rtol=1e-4)
+        plain = adaptive_conv2d(x, anchors(2, 128, 130, 4, 8), weight, bias, stride=4)
         torch.testing.assert_close(
             plain, F.conv2d(x, weight, bias, padding=1), atol=1e-3, rtol=1e-4
         )

@@ -124,13 +124,13 @@ class TestOperator:
         bias = torch.randn(2, requires_grad=True)
         boxes = random_boxes(2, 4, 5, stride=4)
         ops = torch.ops.cascade_rpn_d2
-        torch.library.opcheck(ops.adaptive_conv2d.default, (x, boxes, weight, bias, 4.0, 0.0))
-        torch.library.opcheck(ops.adaptive_conv2d.default, (x, boxes, weight, None, 4.0, 0.5))
+        torch.library.opcheck(ops.adaptive_conv2d.default, (x, boxes, weight, bias, None, 4.0, 0.0))
+        torch.library.opcheck(ops.adaptive_conv2d.default, (x, boxes, weight, None, None, 4.0, 0.5))
         grad = torch.randn(2, 2, 4, 5)
         for mask in ([True, True], [True, False], [False, True]):
             torch.library.opcheck(
                 ops.adaptive_conv2d_backward.default,
-                (grad, x.detach(), boxes, weight.detach(), 4.0, 0.0, mask),
+                (grad, x.detach(), boxes, weight.detach(), None, 4.0, 0.0, mask),
             )
 
     @pytest.mark.parametrize(
@@ -193,6 +193,6 @@ class TestOperator:
         op = torch.ops.cascade_rpn_d2.adaptive_conv2d
         for boxes in (torch.zeros(1, 15, 4), torch.zeros(1, 16, 3), torch.zeros(2, 16, 4)):
             with pytest.raises(RuntimeError, match="boxes must be"):
-                op(x, boxes, weight, None, 4.0, 0.0)
+                op(x, boxes, weight, None, None, 4.0, 0.0)
         with pytest.raises(RuntimeError, match="bias must have"):
-            op(x, torch.zeros(1, 16, 4), weight, torch.zeros(2), 4.0, 0.0)
+            op(x, torch.zeros(1, 16, 4), weight, torch.zeros(2), None, 4.0, 0.0)

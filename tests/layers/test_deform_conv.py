@@ -295,10 +295,10 @@ class TestOperator:
         offset = torch.randn(2, 36, 4, 5, requires_grad=True)
         geometry = ([1, 1], [1, 1], [1, 1])
         ops = torch.ops.cascade_rpn_d2
-        torch.library.opcheck(ops.deform_conv2d.default, (x, offset, weight, bias, *geometry))
+        torch.library.opcheck(ops.deform_conv2d.default, (x, offset, weight, bias, None, *geometry))
         tensors = [t.detach() for t in (torch.randn(2, 2, 4, 5), x, offset, weight)]
         for mask in ([True, True, True], [True, False, False], [False, True, False]):
-            torch.library.opcheck(ops.deform_conv2d_backward.default, (*tensors, *geometry, mask))
+            torch.library.opcheck(ops.deform_conv2d_backward.default, (*tensors, None, *geometry, mask))
 
     def test_compiles_whole(self):
         torch._dynamo.reset()
@@ -326,4 +326,4 @@ class TestOperator:
             torch.zeros(2, 18, 4, 4),
         ):
             with pytest.raises(RuntimeError, match="offset must"):
-                op(x, offset, weight, None, [1, 1], [1, 1], [1, 1])
+                op(x, offset, weight, None, None, [1, 1], [1, 1], [1, 1])

@@ -117,6 +117,19 @@ TapRule offset_rule(
   return rule;
 }
 
+// The cells to evaluate as the kernels want them; undefined for all.
+Tensor active_cells(const std::optional<Tensor>& mask, const Tensor& input, const Shape& shape) {
+  if (!mask.has_value() || !mask->defined()) {
+    return {};
+  }
+  TORCH_CHECK(
+      mask->scalar_type() == at::kBool && mask->device() == input.device() &&
+          mask->sizes() == at::IntArrayRef({shape.images, shape.out_height, shape.out_width}),
+      "mask must be bool, on the device of the input and (", shape.images, ", ", shape.out_height,
+      ", ", shape.out_width, "), got ", mask->scalar_type(), " ", mask->sizes(), ".");
+  return mask->contiguous();
+}
+
 void check_grad_output(const Tensor& grad_output, const Shape& shape) {
   TORCH_CHECK(
       grad_output.sizes() ==
@@ -130,12 +143,14 @@ Tensor adaptive_conv2d(
     const Tensor& boxes,
     const Tensor& weight,
     const std::optional<Tensor>& bias,
+    const std::optional<Tensor>& mask,
     double stride,
     double center_offset) {
   check_tensors(input, boxes, weight, bias.value_or(Tensor()));
   const Shape shape = adaptive_shape(input, boxes, weight, stride);
   const TapRule rule = box_rule(boxes, stride, center_offset);
-  return Forward(input, rule, weight, bias.value_or(Tensor()), shape);
+  return Forward(
+      input, rule, weight, bias.value_or(Tensor()), active_cells(mask, input, shape), shape);
 }
 
 template <auto Backward>
@@ -144,6 +159,7 @@ std::tuple<Tensor, Tensor> adaptive_conv2d_backward(
     const Tensor& input,
     const Tensor& boxes,
     const Tensor& weight,
+    const std::optional<Tensor>& mask,
     double stride,
     double center_offset,
     std::array<bool, 2> output_mask) {
@@ -152,7 +168,8 @@ std::tuple<Tensor, Tensor> adaptive_conv2d_backward(
   check_grad_output(grad_output, shape);
   const TapRule rule = box_rule(boxes, stride, center_offset);
   auto [grad_input, grad_boxes, grad_weight] = Backward(
-      grad_output, input, rule, weight, shape, GradientMask{output_mask[0], false, output_mask[1]});
+      grad_output, input, rule, weight, active_cells(mask, input, shape), shape,
+      GradientMask{output_mask[0], false, output_mask[1]});
   return {grad_input, grad_weight};
 }
 
@@ -162,13 +179,15 @@ Tensor deform_conv2d(
     const Tensor& offset,
     const Tensor& weight,
     const std::optional<Tensor>& bias,
+    const std::optional<Tensor>& mask,
     at::IntArrayRef stride,
     at::IntArrayRef padding,
     at::IntArrayRef dilation) {
   check_tensors(input, offset, weight, bias.value_or(Tensor()));
   const TapRule rule = offset_rule(offset, stride, padding, dilation);
   const Shape shape = deform_shape(input, offset, weight, rule);
-  return Forward(input, rule, weight, bias.value_or(Tensor()), shape);
+  return Forward(
+      input, rule, weight, bias.value_or(Tensor()), active_cells(mask, input, shape), shape);
 }
 
 template <auto Backward>
@@ -177,6 +196,7 @@ Gradients deform_conv2d_backward(
     const Tensor& input,
     const Tensor& offset,
     const Tensor& weight,
+    const std::optional<Tensor>& mask,
     at::IntArrayRef stride,
     at::IntArrayRef padding,
     at::IntArrayRef dilation,
@@ -185,7 +205,8 @@ Gradients deform_conv2d_backward(
   const TapRule rule = offset_rule(offset, stride, padding, dilation);
   const Shape shape = deform_shape(input, offset, weight, rule);
   check_grad_output(grad_output, shape);
-  return Backward(grad_output, input, rule, weight, shape, output_mask);
+  return Backward(
+      grad_output, input, rule, weight, active_cells(mask, input, shape), shape, output_mask);
 }
 
 // Under autocast the map and the weights take its dtype, as for a convolution. Boxes and offsets keep
@@ -197,18 +218,21 @@ Tensor autocast(
     const Tensor& values,
     const Tensor& weight,
     const std::optional<Tensor>& bias,
+    const std::optional<Tensor>& mask,
     Placing... placing) {
   c10::impl::ExcludeDispatchKeyGuard no_autocast(Key);
   const auto dtype = at::autocast::get_autocast_dtype(Device);
   return c10::Dispatcher::singleton()
       .findSchemaOrThrow(op, "")
       .typed<Tensor(
-          const Tensor&, const Tensor&, const Tensor&, const std::optional<Tensor>&, Placing...)>()
+          const Tensor&, const Tensor&, const Tensor&, const std::optional<Tensor>&,
+          const std::optional<Tensor>&, Placing...)>()
       .call(
           at::autocast::cached_cast(dtype, input, Device),
           values,
           at::autocast::cached_cast(dtype, weight, Device),
           at::autocast::cached_cast(dtype, bias, Device),
+          mask,
           placing...);
 }
 
@@ -218,10 +242,11 @@ Tensor adaptive_conv2d_autocast(
     const Tensor& boxes,
     const Tensor& weight,
     const std::optional<Tensor>& bias,
+    const std::optional<Tensor>& mask,
     double stride,
     double center_offset) {
   return autocast<Key, Device>(
-      "cascade_rpn_d2::adaptive_conv2d", input, boxes, weight, bias, stride, center_offset);
+      "cascade_rpn_d2::adaptive_conv2d", input, boxes, weight, bias, mask, stride, center_offset);
 }
 
 template <c10::DispatchKey Key, c10::DeviceType Device>
@@ -230,11 +255,12 @@ Tensor deform_conv2d_autocast(
     const Tensor& offset,
     const Tensor& weight,
     const std::optional<Tensor>& bias,
+    const std::optional<Tensor>& mask,
     at::IntArrayRef stride,
     at::IntArrayRef padding,
     at::IntArrayRef dilation) {
   return autocast<Key, Device>(
-      "cascade_rpn_d2::deform_conv2d", input, offset, weight, bias, stride, padding, dilation);
+      "cascade_rpn_d2::deform_conv2d", input, offset, weight, bias, mask, stride, padding, dilation);
 }
 
 template <auto Forward, auto Backward>
@@ -267,17 +293,17 @@ bool built_with_cuda() {
 
 TORCH_LIBRARY(cascade_rpn_d2, m) {
   m.def(
-      "adaptive_conv2d(Tensor input, Tensor boxes, Tensor weight, Tensor? bias, float stride, "
-      "float center_offset) -> Tensor");
+      "adaptive_conv2d(Tensor input, Tensor boxes, Tensor weight, Tensor? bias, Tensor? mask, "
+      "float stride, float center_offset) -> Tensor");
   m.def(
       "adaptive_conv2d_backward(Tensor grad_output, Tensor input, Tensor boxes, Tensor weight, "
-      "float stride, float center_offset, bool[2] output_mask) -> (Tensor, Tensor)");
+      "Tensor? mask, float stride, float center_offset, bool[2] output_mask) -> (Tensor, Tensor)");
   m.def(
-      "deform_conv2d(Tensor input, Tensor offset, Tensor weight, Tensor? bias, int[2] stride, "
-      "int[2] padding, int[2] dilation) -> Tensor");
+      "deform_conv2d(Tensor input, Tensor offset, Tensor weight, Tensor? bias, Tensor? mask, "
+      "int[2] stride, int[2] padding, int[2] dilation) -> Tensor");
   m.def(
       "deform_conv2d_backward(Tensor grad_output, Tensor input, Tensor offset, Tensor weight, "
-      "int[2] stride, int[2] padding, int[2] dilation, bool[3] output_mask) "
+      "Tensor? mask, int[2] stride, int[2] padding, int[2] dilation, bool[3] output_mask) "
       "-> (Tensor, Tensor, Tensor)");
   m.def("built_for_torch() -> str", &built_for_torch);
   m.def("built_with_cuda() -> bool", &built_with_cuda);

@@ -75,13 +75,15 @@ at::Tensor forward_cpu(
     const at::Tensor& input,
     const TapRule& rule,
     const at::Tensor& weight,
-    const at::Tensor& bias,  // undefined for none
+    const at::Tensor& bias,    // undefined for none
+    const at::Tensor& active,  // undefined for all, else (N, Ho, Wo) bool: the rest is zero
     const Shape& shape);
 Gradients backward_cpu(
     const at::Tensor& grad_output,
     const at::Tensor& input,
     const TapRule& rule,
     const at::Tensor& weight,
+    const at::Tensor& active,
     const Shape& shape,
     GradientMask mask);
 
@@ -90,12 +92,14 @@ at::Tensor forward_cuda(
     const TapRule& rule,
     const at::Tensor& weight,
     const at::Tensor& bias,
+    const at::Tensor& active,
     const Shape& shape);
 Gradients backward_cuda(
     const at::Tensor& grad_output,
     const at::Tensor& input,
     const TapRule& rule,
     const at::Tensor& weight,
+    const at::Tensor& active,
     const Shape& shape,
     GradientMask mask);
 

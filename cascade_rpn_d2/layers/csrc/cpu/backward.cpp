@@ -1,5 +1,5 @@
 // Backward on the CPU. The gradient of the map is a scatter, which would race between tiles; so it is
-// the channels that run in parallel: a task owns a block of channels, walks over all tiles in order,
+// the channels that run in parallel: a task owns some blocks of channels, walks over all tiles in order,
 // and alone writes its channels of every gradient. No atomics, no private copies of a map, and the
 // same sums whatever the timing of the threads.
 #include <ATen/Dispatch.h>
@@ -10,28 +10,30 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
-#include "tiles.h"
+#include "corner_loops.h"
+#include "layout.h"
 
 namespace cascade_rpn_d2 {
 namespace {
 
 using at::Tensor;
 
+// With 9 taps and 256 outputs, a block's columns, weight and gradient of the weight take 0.7 MB.
 constexpr int64_t kTileCells = 128;
-// Blocks wide enough for an efficient GEMM, narrow enough to occupy the threads.
+constexpr int64_t kMaxBlockChannels = 32;
 constexpr int64_t kMinBlockChannels = 16;
-constexpr int64_t kMaxBlockChannels = 64;
 
 struct Problem {
   const Shape& shape;
   GradientMask mask;
+  Tiling tiling;
   std::vector<Block> blocks;
   std::vector<int64_t> rank;  // of a block among those of its offset group
-  OutputLayout layout;
-  Tensor grad_output;   // as the layout says
+  Tensor grad_rows;     // (rows of the tiling, O)
+  Tensor grad_planes;   // (N, O, cells), or (1, O, rows of the tiling) for the active cells
   Tensor weight;        // (O, Kh, Kw, C / groups)
-  Tensor pixels;        // (N, H, W, C)
-  Tensor grad_pixels;   // (N, H, W, C), if asked for
+  Tensor pixels;        // (N, pixels, C)
+  Tensor grad_pixels;   // (N, pixels, C), if asked for
   Tensor grad_weight;   // (O, Kh, Kw, C / groups), if asked for
   Tensor grad_offsets;  // (blocks of an offset group, N, G, taps, 2, cells): parts, if asked for
 };
@@ -44,92 +46,132 @@ Tensor part_of(const Tensor& weight, const Block& block, const Shape& shape) {
       .narrow(3, block.begin - block.group * per_group, block.channels());
 }
 
-template <typename T, typename Policy>
-void run_block(
-    const Problem& problem, const Policy& policy, size_t b, Matrix<T> weight,
-    Matrix<T> grad_weight) {
+// Working memory of a task.
+template <typename T>
+struct Workspace {
+  Scratch<Corners<T>> corners;
+  Scratch<T> columns;
+  Scratch<Position<T>> slopes;
+
+  Workspace(const Shape& shape, bool need_offset)
+      : corners(kTileCells * shape.taps()),
+        columns(kTileCells * shape.taps() * kMaxBlockChannels),
+        slopes(need_offset ? kTileCells * shape.taps() : 0) {}
+};
+
+template <typename T>
+void run_tile(
+    const Problem& problem, const Tile& tile, size_t b, const T* weight, T* grad_weight,
+    Workspace<T>& workspace) {
   const Shape& shape = problem.shape;
   const Block& block = problem.blocks[b];
   const auto [need_input, need_offset, need_weight] = problem.mask;
-  const int64_t taps = shape.taps();
-  const int64_t depth = taps * block.channels();
-  const int64_t outputs = shape.out_channels / shape.groups;
-  const int64_t stride = shape.channels;
-  T* grad_output = const_cast<T*>(problem.grad_output.const_data_ptr<T>());
-  const T* pixels = problem.pixels.const_data_ptr<T>() + block.begin;
-  T* grad_pixels =
-      need_input ? problem.grad_pixels.mutable_data_ptr<T>() + block.begin : nullptr;
-  T* grad_offset = nullptr;
-  if (need_offset) {
-    grad_offset = problem.grad_offsets.mutable_data_ptr<T>() +
-        problem.rank[b] * problem.grad_offsets.stride(0);
+  const int64_t taps = shape.taps(), depth = taps * block.channels(), count = tile.count * taps;
+  const int64_t outputs = shape.out_channels / shape.groups, first_output = block.group * outputs;
+  const int64_t map = tile.image * shape.pixels() * shape.channels + block.begin;
+  const T* pixels = problem.pixels.const_data_ptr<T>() + map;
+  const Corners<T>* corners = workspace.corners.data();
+  T* columns = workspace.columns.data();
+
+  if (need_weight) {  // grad_weight += grad_output^T columns
+    const Tensor& planes = problem.grad_planes;
+    const bool dense = problem.tiling.is_dense();
+    const T* grad = planes.const_data_ptr<T>() + first_output * planes.stride(1) +
+        (dense ? tile.image * planes.stride(0) + tile.cells[0] : tile.row);
+    gather(corners, count, pixels, shape.channels, block.channels(), columns);
+    multiply(
+        outputs, depth, tile.count, Matrix<const T>{grad, planes.stride(1)},
+        Matrix<const T>{columns, depth}, Matrix<T>{grad_weight, depth}, /*add=*/true);
   }
-
-  Scratch<Corners<T>> corners(kTileCells * taps);
-  Scratch<T> columns(kTileCells * depth);
-  Scratch<Position<T>> gradient_of_positions(need_offset ? kTileCells * taps : 0);
-  const int64_t tiles = shape.images * tiles_per_image(shape, kTileCells);
-  for (int64_t index = 0; index < tiles; ++index) {
-    const Tile tile = tile_at(index, shape, kTileCells);
-    const int64_t count = tile.cells() * taps;
-    const int64_t map = tile.image * shape.pixels() * stride;
-    const Matrix<T> grad = problem.layout.at(grad_output, tile, block.group * outputs, outputs);
-    const Matrix<T> column_matrix = row_major(columns.data(), tile.cells(), depth);
-    place_taps(policy, tile, block.offset_group, shape, corners.data());
-
-    if (need_weight) {  // grad_weight += grad_output^T columns
-      gather(corners.data(), count, pixels + map, stride, block.channels(), columns.data());
-      multiply(grad.transposed(), column_matrix, grad_weight, /*add=*/true);
-    }
-    if (!need_input && !need_offset) {
-      continue;
-    }
-    // gradient of the columns = grad_output weight
-    multiply(grad, weight, column_matrix, /*add=*/false);
-    if (need_input) {
-      scatter(
-          corners.data(), count, columns.data(), stride, block.channels(), grad_pixels + map);
-    }
-    if (need_offset) {
-      slopes(
-          corners.data(), count, columns.data(), pixels + map, stride, block.channels(),
-          gradient_of_positions.data());
-      const int64_t group = tile.image * shape.offset_groups + block.offset_group;
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t cell = tile.begin + i / taps, tap = i % taps;
-        T* out = grad_offset + (group * taps + tap) * 2 * shape.cells() + cell;
-        out[0] += gradient_of_positions.data()[i].y;
-        out[shape.cells()] += gradient_of_positions.data()[i].x;
-      }
+  if (!need_input && !need_offset) {
+    return;
+  }
+  // gradient of the columns = grad_output weight
+  const T* grad =
+      problem.grad_rows.const_data_ptr<T>() + tile.row * shape.out_channels + first_output;
+  multiply(
+      tile.count, depth, outputs, Matrix<const T>{grad, shape.out_channels},
+      Matrix<const T>{weight, depth}, Matrix<T>{columns, depth}, /*add=*/false);
+  if (need_input) {
+    T* grad_pixels = problem.grad_pixels.mutable_data_ptr<T>() + map;
+    scatter(corners, count, columns, shape.channels, block.channels(), grad_pixels);
+  }
+  if (need_offset) {
+    slopes(
+        corners, count, columns, pixels, shape.channels, block.channels(),
+        workspace.slopes.data());
+    const int64_t group = tile.image * shape.offset_groups + block.offset_group;
+    T* grad_offset = problem.grad_offsets.mutable_data_ptr<T>() +
+        problem.rank[b] * problem.grad_offsets.stride(0) + group * taps * 2 * shape.cells();
+    for (int64_t i = 0; i < count; ++i) {
+      T* out = grad_offset + i % taps * 2 * shape.cells() + tile.cells[i / taps];
+      out[0] += workspace.slopes.data()[i].y;
+      out[shape.cells()] += workspace.slopes.data()[i].x;
     }
   }
 }
 
 template <typename T, typename Policy>
 void run(const Problem& problem, const Policy& policy) {
+  const Shape& shape = problem.shape;
   const bool need_weight = problem.mask[2];
+  const int64_t count = static_cast<int64_t>(problem.blocks.size());
   std::vector<Tensor> weights, grad_weights;
   for (const Block& block : problem.blocks) {
-    weights.push_back(part_of(problem.weight, block, problem.shape).contiguous());
+    weights.push_back(part_of(problem.weight, block, shape).contiguous());
     grad_weights.push_back(
         at::zeros(need_weight ? weights.back().sizes() : at::IntArrayRef{0},
                   problem.weight.options()));
   }
-  const int64_t blocks = static_cast<int64_t>(problem.blocks.size());
-  const Shape& shape = problem.shape;
-  const int64_t work = shape.images * shape.cells() * shape.taps() * shape.channels / blocks *
+  const int64_t work = problem.tiling.rows() * shape.taps() * shape.channels / count *
       shape.out_channels / shape.groups;
-  at::parallel_for(0, blocks, grain_of(work), [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, count, grain_of(work), [&](int64_t begin, int64_t end) {
     at::AutoDispatchBelowADInplaceOrView plain_tensors;
-    for (int64_t b = begin; b < end; ++b) {
-      const int64_t outputs = weights[b].size(0), depth = weights[b].numel() / outputs;
-      run_block<T>(
-          problem, policy, b, row_major(weights[b].mutable_data_ptr<T>(), outputs, depth),
-          row_major(grad_weights[b].mutable_data_ptr<T>(), outputs, depth));
+    Workspace<T> workspace(shape, problem.mask[1]);
+    for (int64_t index = 0; index < problem.tiling.size(); ++index) {
+      const Tile& tile = problem.tiling[index];
+      int64_t placed = -1;
+      for (int64_t b = begin; b < end; ++b) {
+        if (problem.blocks[b].offset_group != placed) {
+          placed = problem.blocks[b].offset_group;
+          place_taps(policy, tile, placed, shape, workspace.corners.data());
+        }
+        run_tile<T>(
+            problem, tile, b, weights[b].template const_data_ptr<T>(),
+            need_weight ? grad_weights[b].template mutable_data_ptr<T>() : nullptr, workspace);
+      }
     }
   });
-  for (size_t b = 0; need_weight && b < problem.blocks.size(); ++b) {
-    part_of(problem.grad_weight, problem.blocks[b], problem.shape).copy_(grad_weights[b]);
+  for (int64_t b = 0; need_weight && b < count; ++b) {
+    part_of(problem.grad_weight, problem.blocks[b], shape).copy_(grad_weights[b]);
+  }
+}
+
+// The gradient of the output as both products want it, each without a copy where it lies so already.
+template <typename T>
+void lay_out_gradient(
+    Problem& problem, const Tensor& grad_output, const Tensor& active) {
+  const Shape& shape = problem.shape;
+  const auto [need_input, need_offset, need_weight] = problem.mask;
+  const bool rows_first = memory_format_of(grad_output) == at::MemoryFormat::ChannelsLast;
+  const auto channels_last = [&] {
+    return pixels_of<T>(grad_output, 0, shape.images, 0, shape.out_channels);
+  };
+  if (active.defined()) {
+    const Tensor rows = grad_output.to(c10::CppTypeToScalarType<T>::value)
+                            .permute({0, 2, 3, 1})
+                            .reshape({-1, shape.out_channels});
+    problem.grad_rows = rows.index_select(0, active.view({-1}).nonzero().view({-1}));
+    problem.grad_planes = problem.grad_rows.t().contiguous().unsqueeze(0);
+    return;
+  }
+  if (need_input || need_offset || rows_first) {
+    problem.grad_rows = channels_last();
+  }
+  if (need_weight) {
+    problem.grad_planes = rows_first
+        ? planes_of<T>(problem.grad_rows)
+        : grad_output.to(c10::CppTypeToScalarType<T>::value).contiguous().flatten(2);
   }
 }
 
@@ -140,28 +182,27 @@ Gradients backward_cpu(
     const Tensor& input,
     const TapRule& rule,
     const Tensor& weight,
+    const Tensor& active,
     const Shape& shape,
     GradientMask mask) {
   const auto dtype = at::toOpMathType(input.scalar_type());
   const auto options = input.options().dtype(dtype);
   const auto [need_input, need_offset, need_weight] = mask;
-  const auto format = memory_format_of(grad_output);
   const int64_t threads = at::get_num_threads();
   const int64_t block_channels = std::clamp(
       (shape.channels + threads - 1) / threads, kMinBlockChannels, kMaxBlockChannels);
 
-  Problem problem{shape, mask, blocks_of(shape, block_channels)};
+  Problem problem{
+      shape, mask, Tiling(shape, active, kTileCells, /*threads=*/1),
+      blocks_of(shape, 0, shape.channels, block_channels)};
   std::vector<int64_t> blocks_of_group(shape.offset_groups, 0);
   for (const Block& block : problem.blocks) {
     problem.rank.push_back(blocks_of_group[block.offset_group]++);
   }
   const int64_t parts = *std::max_element(blocks_of_group.begin(), blocks_of_group.end());
-  problem.layout = {format == at::MemoryFormat::ChannelsLast, shape.cells(), shape.out_channels};
-  problem.grad_output = grad_output.to(dtype).contiguous(format);
   problem.weight = weight.to(dtype).permute({0, 2, 3, 1});
-  problem.pixels = input.to(dtype).permute({0, 2, 3, 1}).contiguous();
   if (need_input) {
-    problem.grad_pixels = at::zeros(problem.pixels.sizes(), options);
+    problem.grad_pixels = at::zeros({shape.images, shape.pixels(), shape.channels}, options);
   }
   if (need_weight) {
     problem.grad_weight = at::zeros(problem.weight.sizes(), options);
@@ -170,23 +211,26 @@ Gradients backward_cpu(
     problem.grad_offsets = at::zeros(
         {parts, shape.images, shape.offset_groups, shape.taps(), 2, shape.cells()}, options);
   }
-  if (grad_output.numel() > 0) {
-    const Tensor values = rule.values.to(dtype).contiguous();
-    AT_DISPATCH_FLOATING_TYPES(dtype, "sampled_conv2d_backward_cpu", [&] {
-      with_policy<scalar_t>(
-          rule, values, shape, [&](const auto& policy) { run<scalar_t>(problem, policy); });
-    });
-  }
 
   Gradients gradients{
       at::empty({0}, input.options()), at::empty({0}, rule.values.options()),
       at::empty({0}, weight.options())};
   auto& [grad_input, grad_values, grad_weight] = gradients;
-  if (need_input) {
-    grad_input = problem.grad_pixels.permute({0, 3, 1, 2})
-                     .to(input.scalar_type())
-                     .contiguous(memory_format_of(input));
-  }
+  AT_DISPATCH_FLOATING_TYPES(dtype, "sampled_conv2d_backward_cpu", [&] {
+    if (problem.tiling.rows() > 0) {
+      problem.pixels = pixels_of<scalar_t>(input, 0, shape.images, 0, shape.channels);
+      lay_out_gradient<scalar_t>(problem, grad_output, active);
+      const Tensor values = rule.values.to(dtype).contiguous();
+      with_policy<scalar_t>(
+          rule, values, shape, [&](const auto& policy) { run<scalar_t>(problem, policy); });
+    }
+    if (need_input) {
+      const Tensor map = memory_format_of(input) == at::MemoryFormat::ChannelsLast
+          ? problem.grad_pixels.transpose(1, 2)
+          : planes_of<scalar_t>(problem.grad_pixels);
+      grad_input = map.view(input.sizes()).to(input.scalar_type());
+    }
+  });
   if (need_offset) {
     grad_values = problem.grad_offsets.sum(0)
                       .view(rule.values.sizes())

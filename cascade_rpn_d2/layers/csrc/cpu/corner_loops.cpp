@@ -23,6 +23,24 @@ namespace {
 // A sum that is kept in this many parts lets compilers use vectors without reordering anything.
 constexpr int64_t kLanes = 16;
 
+// Corners lie anywhere in the map: asked for a few samples ahead, they arrive while others are summed.
+constexpr int64_t kAhead = 4;
+
+template <typename T>
+CRPN_INLINE void fetch(const Corners<T>& corners, const T* pixels, int64_t stride, int64_t channels) {
+#if defined(__GNUC__)
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int corner = 0; corner < 4; ++corner) {
+    if (corners.pixel[corner] >= 0) {
+      const T* pixel = pixels + corners.pixel[corner] * stride;
+      for (int64_t c = 0; c < channels; c += kLine) {
+        __builtin_prefetch(pixel + c);
+      }
+    }
+  }
+#endif
+}
+
 template <typename T>
 CRPN_INLINE void gather_loop(
     const Corners<T>* corners,
@@ -35,6 +53,9 @@ CRPN_INLINE void gather_loop(
     const int64_t* pixel = corners[i].pixel;
     const T* share = corners[i].share;
     T* __restrict out = columns + i * channels;
+    if (i + kAhead < count) {
+      fetch(corners[i + kAhead], pixels, stride, channels);
+    }
     if (pixel[0] >= 0 && pixel[1] >= 0 && pixel[2] >= 0 && pixel[3] >= 0) {
       const T* p0 = pixels + pixel[0] * stride;
       const T* p1 = pixels + pixel[1] * stride;

@@ -6,13 +6,16 @@
 #include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "../problem.h"
-#include "corner_loops.h"
-#include "matrix.h"
 
 namespace cascade_rpn_d2 {
+
+// Tiles are multiplied as if they had a multiple of so many cells: a GEMM kernel is compiled for every
+// number of rows, and masks would ask for all of them.
+constexpr int64_t kRowStep = 8;
 
 struct Block {
   int64_t begin, end;  // channels of the input
@@ -22,36 +25,92 @@ struct Block {
   int64_t channels() const { return end - begin; }
 };
 
-// Blocks of at most `limit` channels that cover the input's channels in order.
-inline std::vector<Block> blocks_of(const Shape& shape, int64_t limit) {
+// Channels [begin, end) as blocks of at most `limit`, in order and of even size.
+inline std::vector<Block> blocks_of(
+    const Shape& shape, int64_t begin, int64_t end, int64_t limit) {
   const int64_t per_group = shape.channels / shape.groups;
   const int64_t per_offset_group = shape.channels / shape.offset_groups;
   std::vector<Block> blocks;
-  for (int64_t begin = 0; begin < shape.channels;) {
+  while (begin < end) {
     const int64_t group = begin / per_group, offset_group = begin / per_offset_group;
-    const int64_t end = std::min(
-        {begin + limit, (group + 1) * per_group, (offset_group + 1) * per_offset_group});
-    blocks.push_back({begin, end, group, offset_group});
-    begin = end;
+    const int64_t room =
+        std::min({end, (group + 1) * per_group, (offset_group + 1) * per_offset_group}) - begin;
+    const int64_t parts = (room + limit - 1) / limit;
+    const int64_t size = std::min(room, ((room + parts - 1) / parts + 7) / 8 * 8);
+    blocks.push_back({begin, begin + size, group, offset_group});
+    begin += size;
   }
   return blocks;
 }
 
+// Cells of one image, in order.
 struct Tile {
-  int64_t image, begin, end;  // cells of the image's output map
+  int64_t image;
+  int64_t row;           // of its first cell, among all the cells that are evaluated
+  const int64_t* cells;  // numbers of the cells in the image's output map
+  int64_t count;
 
-  int64_t cells() const { return end - begin; }
+  // The rows that matrices of this tile have.
+  int64_t rows() const { return (count + kRowStep - 1) / kRowStep * kRowStep; }
 };
 
-inline int64_t tiles_per_image(const Shape& shape, int64_t tile_cells) {
-  return (shape.cells() + tile_cells - 1) / tile_cells;
-}
+// All cells of a batch, or the active ones (N, Ho, Wo), as tiles of at most `limit` cells that keep
+// `threads` busy evenly.
+class Tiling {
+ public:
+  Tiling(const Shape& shape, const at::Tensor& active, int64_t limit, int64_t threads)
+      : dense_(!active.defined()) {
+    std::vector<int64_t> rows{0};  // before every image
+    if (dense_) {
+      cells_.resize(shape.cells());  // every image has the same
+      std::iota(cells_.begin(), cells_.end(), 0);
+    }
+    const bool* is_active = dense_ ? nullptr : active.const_data_ptr<bool>();
+    for (int64_t image = 0; image < shape.images; ++image) {
+      for (int64_t cell = 0; !dense_ && cell < shape.cells(); ++cell) {
+        if (is_active[image * shape.cells() + cell]) {
+          cells_.push_back(cell);
+        }
+      }
+      rows.push_back(dense_ ? rows.back() + shape.cells() : static_cast<int64_t>(cells_.size()));
+    }
+    rows_ = rows.back();
+    tile_cells_ = even_tile(rows_, limit, threads);
+    for (int64_t image = 0; image < shape.images; ++image) {
+      first_tile_.push_back(size());
+      for (int64_t row = rows[image]; row < rows[image + 1]; row += tile_cells_) {
+        const int64_t* cells = cells_.data() + row - (dense_ ? rows[image] : 0);
+        tiles_.push_back({image, row, cells, std::min(tile_cells_, rows[image + 1] - row)});
+      }
+    }
+    first_tile_.push_back(size());
+  }
 
-inline Tile tile_at(int64_t index, const Shape& shape, int64_t tile_cells) {
-  const int64_t per_image = tiles_per_image(shape, tile_cells);
-  const int64_t begin = (index % per_image) * tile_cells;
-  return {index / per_image, begin, std::min(begin + tile_cells, shape.cells())};
-}
+  int64_t size() const { return static_cast<int64_t>(tiles_.size()); }
+  int64_t rows() const { return rows_; }  // cells in all tiles
+  int64_t tile_cells() const { return tile_cells_; }  // most cells of a tile
+  // Tiles [begin, end) of the images [first, last).
+  std::pair<int64_t, int64_t> of_images(int64_t first, int64_t last) const {
+    return {first_tile_[first], first_tile_[last]};
+  }
+  const Tile& operator[](int64_t index) const { return tiles_[index]; }
+  // Whether all cells are evaluated: the cells of a tile then follow each other.
+  bool is_dense() const { return dense_; }
+
+ private:
+  static int64_t even_tile(int64_t cells, int64_t limit, int64_t threads) {
+    const int64_t tiles = (cells + limit - 1) / limit;
+    const int64_t even = std::max<int64_t>(1, (tiles + threads - 1) / threads * threads);
+    const int64_t size = (cells + even - 1) / even;
+    return std::clamp<int64_t>((size + kRowStep - 1) / kRowStep * kRowStep, kRowStep, limit);
+  }
+
+  bool dense_;
+  int64_t rows_, tile_cells_;
+  std::vector<int64_t> cells_;
+  std::vector<Tile> tiles_;
+  std::vector<int64_t> first_tile_;  // of every image
+};
 
 // How many items of that many multiply-adds are worth a thread of their own.
 inline int64_t grain_of(int64_t multiply_adds) {
@@ -64,11 +123,12 @@ template <typename T, typename Policy>
 void place_taps(
     const Policy& policy, const Tile& tile, int64_t offset_group, const Shape& shape,
     Corners<T>* corners) {
-  for (int64_t cell = tile.begin; cell < tile.end; ++cell) {
+  for (int64_t i = 0; i < tile.count; ++i) {
     for (int tap_y = 0; tap_y < shape.kernel_height; ++tap_y) {
       for (int tap_x = 0; tap_x < shape.kernel_width; ++tap_x) {
         *corners++ = corners_of(
-            policy(tile.image, offset_group, cell, tap_y, tap_x), shape.height, shape.width);
+            policy(tile.image, offset_group, tile.cells[i], tap_y, tap_x), shape.height,
+            shape.width);
       }
     }
   }
@@ -84,20 +144,6 @@ class Scratch {
 
  private:
   c10::DataPtr memory_;
-};
-
-// One image's outputs for the cells of a tile, as a matrix (cells x outputs) in either memory format.
-struct OutputLayout {
-  bool channels_last;
-  int64_t cells, channels;
-
-  template <typename T>
-  Matrix<T> at(T* data, const Tile& tile, int64_t first_channel, int64_t count) const {
-    T* image = data + tile.image * cells * channels;
-    return channels_last
-        ? Matrix<T>{image + tile.begin * channels + first_channel, tile.cells(), count, channels, 1}
-        : Matrix<T>{image + first_channel * cells + tile.begin, tile.cells(), count, 1, cells};
-  }
 };
 
 }  // namespace cascade_rpn_d2

@@ -1,0 +1,172 @@
+// Maps, weights and results between the layouts that callers use and those that the loops work on:
+// a map with its channels next to each other, (pixels, channels); the weight of a block as a matrix with
+// its outputs next to each other, (taps, channels, outputs); a tile's results row by row,
+// (cells, outputs).
+#pragma once
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include "matrix.h"
+#include "tiles.h"
+
+namespace cascade_rpn_d2 {
+
+// out[column][place(row)] = matrix[row][column], or += when Add. Strips of 16 rows: what is read are few
+// streams, and what is written are whole cache lines where places follow each other.
+template <bool Add, typename T, typename Place>
+void turn(
+    Matrix<const T> matrix, int64_t rows, int64_t columns, Matrix<T> out, const Place& place) {
+  constexpr int64_t kStrip = 16;
+  for (int64_t first = 0; first < rows; first += kStrip) {
+    const int64_t size = std::min(kStrip, rows - first);
+    const T* __restrict from = matrix.data + first * matrix.stride;
+    for (int64_t column = 0; column < columns; ++column) {
+      T* __restrict to = out.data + column * out.stride;
+      const auto write = [&](int64_t i) {
+        T& element = to[place(first + i)];
+        element = (Add ? element : T(0)) + from[i * matrix.stride + column];
+      };
+      if (size == kStrip) {  // a fixed size, which compilers unroll
+        for (int64_t i = 0; i < kStrip; ++i) {
+          write(i);
+        }
+      } else {
+        for (int64_t i = 0; i < size; ++i) {
+          write(i);
+        }
+      }
+    }
+  }
+}
+
+// out[column][row] = matrix[row][column]
+template <typename T>
+void turn(Matrix<const T> matrix, int64_t rows, int64_t columns, Matrix<T> out) {
+  turn<false>(matrix, rows, columns, out, [](int64_t row) { return row; });
+}
+
+// Images [first, last) and channels [begin, end) of a map (N, C, H, W): (images, pixels, channels). No
+// copy is made of a whole channels-last map of dtype T.
+template <typename T>
+at::Tensor pixels_of(
+    const at::Tensor& map, int64_t first, int64_t last, int64_t begin, int64_t end) {
+  const at::Tensor images = map.narrow(0, first, last - first);
+  const at::Tensor part = images.narrow(1, begin, end - begin);
+  const auto dtype = c10::CppTypeToScalarType<T>::value;
+  const int64_t pixels = map.size(2) * map.size(3), channels = end - begin;
+  if (map.scalar_type() != dtype || !map.is_contiguous()) {
+    return part.permute({0, 2, 3, 1}).to(dtype).contiguous().view({last - first, pixels, channels});
+  }
+  at::Tensor out = at::empty({last - first, pixels, channels}, map.options());
+  const T* from = part.const_data_ptr<T>();
+  T* to = out.mutable_data_ptr<T>();
+  const int64_t stretch = std::clamp<int64_t>(pixels / (4 * at::get_num_threads()), 64, 1024);
+  const int64_t stretches = (pixels + stretch - 1) / stretch;
+  at::parallel_for(0, (last - first) * stretches, 1, [&](int64_t task, int64_t tasks) {
+    for (; task < tasks; ++task) {
+      const int64_t image = task / stretches, pixel = task % stretches * stretch;
+      turn(
+          Matrix<const T>{from + image * map.stride(0) + pixel, pixels}, channels,
+          std::min(stretch, pixels - pixel),
+          Matrix<T>{to + (image * pixels + pixel) * channels, channels});
+    }
+  });
+  return out;
+}
+
+// The map (images, channels, pixels) of rows (images, pixels, channels), contiguous.
+template <typename T>
+at::Tensor planes_of(const at::Tensor& rows) {
+  const int64_t images = rows.size(0), pixels = rows.size(1), channels = rows.size(2);
+  at::Tensor out = at::empty({images, channels, pixels}, rows.options());
+  const T* from = rows.const_data_ptr<T>();
+  T* to = out.mutable_data_ptr<T>();
+  constexpr int64_t kStretch = 64;  // pixels of a task; their rows fit the nearest cache
+  const int64_t stretches = (pixels + kStretch - 1) / kStretch;
+  at::parallel_for(0, images * stretches, 16, [&](int64_t task, int64_t tasks) {
+    for (; task < tasks; ++task) {
+      const int64_t image = task / stretches, pixel = task % stretches * kStretch;
+      turn(
+          Matrix<const T>{from + (image * pixels + pixel) * channels, channels},
+          std::min(kStretch, pixels - pixel), channels,
+          Matrix<T>{to + image * channels * pixels + pixel, pixels});
+    }
+  });
+  return out;
+}
+
+// The weight (O, C / groups, Kh, Kw) of a block: (taps, block channels, O / groups).
+template <typename T>
+at::Tensor matrix_of(const at::Tensor& weight, const Block& block, const Shape& shape) {
+  const int64_t outputs = shape.out_channels / shape.groups, taps = shape.taps();
+  const int64_t begin = block.begin - block.group * (shape.channels / shape.groups);
+  at::Tensor out = at::empty({taps, block.channels(), outputs}, weight.options());
+  const T* from = weight.const_data_ptr<T>() + block.group * outputs * weight.stride(0);
+  T* to = out.mutable_data_ptr<T>();
+  const int64_t o_step = weight.stride(0), c_step = weight.stride(1);
+  const int64_t y_step = weight.stride(2), x_step = weight.stride(3);
+  constexpr int64_t kSquare = 16;
+  const int64_t strips = (outputs + kSquare - 1) / kSquare;
+  at::parallel_for(0, strips, 1, [&](int64_t strip, int64_t end) {
+    for (; strip < end; ++strip) {
+      const int64_t o_begin = strip * kSquare, o_end = std::min(o_begin + kSquare, outputs);
+      for (int64_t c = 0; c < block.channels(); ++c) {
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          const T* element = from + (begin + c) * c_step + tap / shape.kernel_width * y_step +
+              tap % shape.kernel_width * x_step;
+          T* row = to + (tap * block.channels() + c) * outputs;
+          for (int64_t o = o_begin; o < o_end; ++o) {
+            row[o] = element[o * o_step];
+          }
+        }
+      }
+    }
+  });
+  return out;
+}
+
+// The results of a batch, (N, O, Ho, Wo) in either memory format.
+template <typename T>
+struct Results {
+  T* data;
+  bool channels_last;
+  int64_t cells, channels;
+
+  T* image(int64_t number) const { return data + number * cells * channels; }
+  // Where the results of a tile lie row by row, if they do; data is null if they do not.
+  Matrix<T> rows(const Tile& tile, int64_t first_channel, bool dense) const {
+    const bool as_is = channels_last && dense && tile.count == tile.rows();
+    return {
+        as_is ? image(tile.image) + tile.cells[0] * channels + first_channel : nullptr, channels};
+  }
+
+  // Writes the rows (cells, outputs) of a tile, or adds them when Add.
+  template <bool Add>
+  void store(
+      Matrix<const T> rows, const Tile& tile, int64_t first_channel, int64_t outputs,
+      bool dense) const {
+    T* out = image(tile.image);
+    if (channels_last) {
+      for (int64_t i = 0; i < tile.count; ++i) {
+        T* to = out + tile.cells[i] * channels + first_channel;
+        const T* from = rows.data + i * rows.stride;
+        for (int64_t o = 0; o < outputs; ++o) {
+          to[o] = (Add ? to[o] : T(0)) + from[o];
+        }
+      }
+      return;
+    }
+    const Matrix<T> planes{out + first_channel * cells, cells};
+    const int64_t first = tile.cells[0];
+    if (dense) {
+      turn<Add>(rows, tile.count, outputs, planes, [first](int64_t row) { return first + row; });
+    } else {
+      const int64_t* places = tile.cells;
+      turn<Add>(rows, tile.count, outputs, planes, [places](int64_t row) { return places[row]; });
+    }
+  }
+};
+
+}  // namespace cascade_rpn_d2
