@@ -6,6 +6,7 @@ from .adaptive_conv import AdaptiveConv2d, adaptive_conv2d
 from .boxes import box_area, box_iou, clip_boxes, pairwise_box_iou
 from .deform_conv import DeformConv2d, deform_conv2d
 from .losses import IoULossMode, iou_loss
+from .nms import sorted_nms
 
 __all__ = [
     "AdaptiveConv2d",
@@ -18,4 +19,5 @@ __all__ = [
     "deform_conv2d",
     "iou_loss",
     "pairwise_box_iou",
+    "sorted_nms",
 ]

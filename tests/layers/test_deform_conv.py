@@ -298,7 +298,9 @@ class TestOperator:
         torch.library.opcheck(ops.deform_conv2d.default, (x, offset, weight, bias, None, *geometry))
         tensors = [t.detach() for t in (torch.randn(2, 2, 4, 5), x, offset, weight)]
         for mask in ([True, True, True], [True, False, False], [False, True, False]):
-            torch.library.opcheck(ops.deform_conv2d_backward.default, (*tensors, None, *geometry, mask))
+            torch.library.opcheck(
+                ops.deform_conv2d_backward.default, (*tensors, None, *geometry, mask)
+            )
 
     def test_compiles_whole(self):
         torch._dynamo.reset()

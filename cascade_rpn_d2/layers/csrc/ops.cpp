@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "nms.h"
 #include "problem.h"
 
 namespace cascade_rpn_d2 {
@@ -209,6 +210,17 @@ Gradients deform_conv2d_backward(
       grad_output, input, rule, weight, active_cells(mask, input, shape), shape, output_mask);
 }
 
+template <auto Nms>
+Tensor sorted_nms(const Tensor& boxes, const Tensor& valid, double iou_threshold) {
+  TORCH_CHECK(
+      boxes.dim() == 3 && boxes.size(2) == 4 && valid.sizes() == boxes.sizes().slice(0, 2) &&
+          valid.device() == boxes.device(),
+      "boxes must be (G, R, 4) and valid (G, R) on one device, got ", boxes.sizes(), " and ",
+      valid.sizes(), ".");
+  TORCH_CHECK_TYPE(valid.scalar_type() == at::kBool, "valid must be bool, got ", valid.scalar_type());
+  return Nms(boxes.contiguous(), valid.contiguous(), iou_threshold);
+}
+
 // Under autocast the map and the weights take its dtype, as for a convolution. Boxes and offsets keep
 // theirs: float16 resolves a quarter of a cell beyond cell 256, and overflows on large boxes.
 template <c10::DispatchKey Key, c10::DeviceType Device, typename... Placing>
@@ -305,12 +317,14 @@ TORCH_LIBRARY(cascade_rpn_d2, m) {
       "deform_conv2d_backward(Tensor grad_output, Tensor input, Tensor offset, Tensor weight, "
       "Tensor? mask, int[2] stride, int[2] padding, int[2] dilation, bool[3] output_mask) "
       "-> (Tensor, Tensor, Tensor)");
+  m.def("sorted_nms(Tensor boxes, Tensor valid, float iou_threshold) -> Tensor");
   m.def("built_for_torch() -> str", &built_for_torch);
   m.def("built_with_cuda() -> bool", &built_with_cuda);
 }
 
 TORCH_LIBRARY_IMPL(cascade_rpn_d2, CPU, m) {
   register_kernels<&forward_cpu, &backward_cpu>(m);
+  m.impl("sorted_nms", &sorted_nms<&nms_cpu>);
 }
 
 TORCH_LIBRARY_IMPL(cascade_rpn_d2, AutocastCPU, m) {
@@ -320,6 +334,7 @@ TORCH_LIBRARY_IMPL(cascade_rpn_d2, AutocastCPU, m) {
 #ifdef WITH_CUDA
 TORCH_LIBRARY_IMPL(cascade_rpn_d2, CUDA, m) {
   register_kernels<&forward_cuda, &backward_cuda>(m);
+  m.impl("sorted_nms", &sorted_nms<&nms_cuda>);
 }
 
 TORCH_LIBRARY_IMPL(cascade_rpn_d2, AutocastCUDA, m) {

@@ -5,7 +5,8 @@
 // or OffsetTaps (the taps of a grid are moved by offsets). A policy is a plain struct, passed by value
 // to kernels, with
 //     Position<T> operator()(image, group, cell, tap_y, tap_x)
-// where cell counts the cells of the output map, row-major.
+// where cell counts the cells of the output map, row-major. One whose rows of taps share their y and
+// whose columns share their x says so with kIsGrid, and offers y(...) and x(...) of a tap alone.
 #pragma once
 
 #include <cmath>
@@ -35,10 +36,19 @@ struct BoxTaps {
   T stride;         // pixels per cell
   T center_offset;  // where in its cell a cell's centre lies, in cells
 
+  static constexpr bool kIsGrid = true;
+
+  CRPN_HOST_DEVICE T y(int64_t image, int64_t cell, int tap) const {
+    const T* box = boxes + (image * cells + cell) * 4;
+    return between(box[1], box[3], tap);
+  }
+  CRPN_HOST_DEVICE T x(int64_t image, int64_t cell, int tap) const {
+    const T* box = boxes + (image * cells + cell) * 4;
+    return between(box[0], box[2], tap);
+  }
   CRPN_HOST_DEVICE Position<T> operator()(
       int64_t image, int64_t /*group*/, int64_t cell, int tap_y, int tap_x) const {
-    const T* box = boxes + (image * cells + cell) * 4;
-    return {between(box[1], box[3], tap_y), between(box[0], box[2], tap_x)};
+    return {y(image, cell, tap_y), x(image, cell, tap_x)};
   }
 
   CRPN_HOST_DEVICE T between(T low, T high, int tap) const {
@@ -58,6 +68,8 @@ struct OffsetTaps {
   int64_t stride_y, stride_x;
   int64_t padding_y, padding_x;
   int64_t dilation_y, dilation_x;
+
+  static constexpr bool kIsGrid = false;
 
   CRPN_HOST_DEVICE Position<T> operator()(
       int64_t image, int64_t group, int64_t cell, int tap_y, int tap_x) const {
@@ -81,33 +93,44 @@ struct Corners {
   T to_right;        // and to the right of the left column
 };
 
-// Corners of a position; a position that is NaN, <= -1 or >= the size has no pixel at all.
+// One coordinate of a position: the rows or columns of pixels before and after it.
+template <typename T>
+struct Neighbours {
+  int64_t low;  // the one before; the other is low + 1
+  bool has_low, has_high;
+  T to_high;  // how far the coordinate lies beyond the one before, in [0, 1)
+};
+
+// Neighbours of a coordinate; one that is NaN, <= -1 or >= the size has none.
+template <typename T>
+CRPN_HOST_DEVICE Neighbours<T> neighbours_of(T coordinate, int64_t size) {
+  // False for NaN; the cast below is defined only after this check.
+  if (!(coordinate > T(-1) && coordinate < T(size))) {
+    return {0, false, false, T(0)};
+  }
+  const T floor = std::floor(coordinate);
+  const int64_t low = static_cast<int64_t>(floor);
+  return {low, low >= 0, low + 1 < size, coordinate - floor};
+}
+
+template <typename T>
+CRPN_HOST_DEVICE Corners<T> corners_of(
+    const Neighbours<T>& y, const Neighbours<T>& x, int64_t width) {
+  const int64_t first = y.low * width + x.low;
+  const T b = y.to_high, r = x.to_high;
+  return {
+      {y.has_low && x.has_low ? first : -1, y.has_low && x.has_high ? first + 1 : -1,
+       y.has_high && x.has_low ? first + width : -1,
+       y.has_high && x.has_high ? first + width + 1 : -1},
+      {(1 - b) * (1 - r), (1 - b) * r, b * (1 - r), b * r},
+      b,
+      r};
+}
+
+// Corners of a position; a position with a coordinate outside of the map has no pixel at all.
 template <typename T>
 CRPN_HOST_DEVICE Corners<T> corners_of(Position<T> position, int64_t height, int64_t width) {
-  Corners<T> corners = {{-1, -1, -1, -1}, {0, 0, 0, 0}, 0, 0};
-  const bool inside = position.y > T(-1) && position.y < T(height) && position.x > T(-1) &&
-      position.x < T(width);  // false for NaN; the casts below are defined only after this check
-  if (!inside) {
-    return corners;
-  }
-  const T floor_y = std::floor(position.y);
-  const T floor_x = std::floor(position.x);
-  const int64_t top = static_cast<int64_t>(floor_y);
-  const int64_t left = static_cast<int64_t>(floor_x);
-  const bool has_top = top >= 0, has_bottom = top + 1 < height;
-  const bool has_left = left >= 0, has_right = left + 1 < width;
-  const int64_t first = top * width + left;
-  corners.pixel[0] = has_top && has_left ? first : -1;
-  corners.pixel[1] = has_top && has_right ? first + 1 : -1;
-  corners.pixel[2] = has_bottom && has_left ? first + width : -1;
-  corners.pixel[3] = has_bottom && has_right ? first + width + 1 : -1;
-  const T b = corners.to_bottom = position.y - floor_y;
-  const T r = corners.to_right = position.x - floor_x;
-  corners.share[0] = (1 - b) * (1 - r);
-  corners.share[1] = (1 - b) * r;
-  corners.share[2] = b * (1 - r);
-  corners.share[3] = b * r;
-  return corners;
+  return corners_of(neighbours_of(position.y, height), neighbours_of(position.x, width), width);
 }
 
 // Derivative of the sample by the position, given the values at the corners (0 where there is none).

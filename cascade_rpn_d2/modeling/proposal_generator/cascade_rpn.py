@@ -17,13 +17,13 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator, build_anchor_generator
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
-from detectron2.modeling.proposal_generator.proposal_utils import find_top_rpn_proposals
 from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor, nn
 
 from ..ground_truth import Grid, GroundTruth, valid_cells
 from .predictor import Prediction
+from .selection import select_proposals
 from .stage import Stage, StageLosses, StageState
 from .yacs import stages_from_config
 
@@ -171,6 +171,8 @@ class CascadeRPN(nn.Module):
     ) -> Iterator[tuple[Stage, Tensor, Prediction, Tensor]]:
         """Yields every stage with its input boxes, prediction and refined, clipped boxes."""
         anchors = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (R, 4)
+        # The order in which the sampled convolutions read, and all others are at least as fast.
+        maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
         state = StageState(anchors.expand(len(image_sizes), -1, -1), maps)
         for stage in cast(Iterable[Stage], self.stages):
             prediction, handed_on = stage(state, grids)
@@ -185,7 +187,6 @@ class CascadeRPN(nn.Module):
             for x, stride in zip(maps, strides, strict=True)
         ]
 
-    @torch.no_grad()
     def _select(
         self,
         boxes: Tensor,
@@ -195,21 +196,16 @@ class CascadeRPN(nn.Module):
     ) -> list[Instances]:
         """The best of the boxes (N, R, 4) by their logits (N, R), after NMS."""
         counts = [grid.cells * self.num_anchors for grid in grids]
-        box_levels = list(boxes.split(counts, dim=1))
-        logit_levels = list(logits.detach().float().split(counts, dim=1))
-        topk = self.pre_nms_topk[self.training]
-        if self.nms_across_levels:
-            box_levels, logit_levels = _best_of_levels(box_levels, logit_levels, topk)
-            topk = box_levels[0].shape[1]
-        return find_top_rpn_proposals(
-            box_levels,
-            logit_levels,
+        return select_proposals(
+            boxes.split(counts, dim=1),
+            logits.detach().float().split(counts, dim=1),
             image_sizes,
-            self.nms_thresh,
-            topk,
-            self.post_nms_topk[self.training],
-            self.min_box_size,
-            self.training,
+            pre_nms_topk=self.pre_nms_topk[self.training],
+            post_nms_topk=self.post_nms_topk[self.training],
+            nms_thresh=self.nms_thresh,
+            nms_across_levels=self.nms_across_levels,
+            min_box_size=self.min_box_size,
+            training=self.training,
         )
 
     def _log(self, number: int, outcome: StageLosses) -> None:
@@ -264,15 +260,3 @@ def check_stages(stages: Sequence[Stage], anchor_generator: DefaultAnchorGenerat
 def _image_sizes(images: ImageList, device: torch.device) -> Tensor:
     """Heights and widths (N, 2) on the device, without waiting for it."""
     return torch.tensor(images.image_sizes).to(device, non_blocking=True)
-
-
-def _best_of_levels(
-    boxes: Sequence[Tensor], logits: Sequence[Tensor], topk: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The ``topk`` best boxes of every level, put together as if they were of one level."""
-    kept_boxes, kept_logits = [], []
-    for level_boxes, level_logits in zip(boxes, logits, strict=True):
-        values, index = level_logits.topk(min(topk, level_logits.shape[1]), dim=1)
-        kept_logits.append(values)
-        kept_boxes.append(level_boxes.gather(1, index[..., None].expand(-1, -1, 4)))
-    return [torch.cat(kept_boxes, dim=1)], [torch.cat(kept_logits, dim=1)]

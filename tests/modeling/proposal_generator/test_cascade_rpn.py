@@ -188,7 +188,7 @@ class TestInference:
         for stage in generator.stages:
             stage.register_forward_pre_hook(lambda _, args: seen.append(args[0].features))
         generator(*batch[:2])
-        assert seen[0][0] is batch[1]["p2"]
+        assert torch.equal(seen[0][0], batch[1]["p2"])
         assert seen[1][0] is seen[2][0] and seen[1][0] is not seen[0][0]
 
 

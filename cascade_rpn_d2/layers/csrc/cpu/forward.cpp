@@ -18,9 +18,9 @@ using at::Tensor;
 // part of the weight that streams by.
 constexpr int64_t kTileCells = 64;
 constexpr int64_t kBlockChannels = 64;
-// A map that is not channels-last is turned over a part of its channels at a time, to bound the copy by
-// this many bytes and 4 % of the output.
-constexpr int64_t kCopyBytes = int64_t{6} << 20;
+// A map that is not channels-last is turned over a portion of its channels at a time: so that forward
+// takes no more than this, and 5 % of the output, besides the output.
+constexpr int64_t kExtraBytes = int64_t{8} << 20;
 
 // What is turned over at a time.
 struct Portion {
@@ -32,14 +32,19 @@ Portion portion_of(const Tensor& input, const Shape& shape, int64_t element_size
       input.element_size() == element_size) {
     return {shape.images, shape.channels};  // used as it is
   }
-  const int64_t of_channel = shape.pixels() * element_size;
-  const int64_t room = kCopyBytes +
-      shape.images * shape.cells() * shape.out_channels * element_size / 25;
-  const int64_t images =
-      std::clamp<int64_t>(room / (of_channel * shape.channels), 1, shape.images);
-  const int64_t channels = std::clamp<int64_t>(room / (of_channel * images), 8, shape.channels);
-  const int64_t parts = (shape.channels + channels - 1) / channels;
-  return {images, std::min(shape.channels, ((shape.channels + parts - 1) / parts + 7) / 8 * 8)};
+  const int64_t outputs = shape.out_channels / shape.groups;
+  const int64_t of_thread =
+      kTileCells * (shape.taps() * (kBlockChannels * element_size + 64) + outputs * element_size);
+  const int64_t allowed = kExtraBytes +
+      shape.images * shape.cells() * shape.out_channels * element_size / 20;
+  const int64_t room = std::max(allowed - at::get_num_threads() * of_thread, allowed / 2);
+  const int64_t of_pixels = shape.pixels() * element_size;
+  const int64_t of_weight = shape.taps() * outputs * element_size;  // per channel, as is the former
+  const int64_t images = std::clamp<int64_t>(
+      (room / shape.channels - of_weight) / of_pixels, 1, shape.images);
+  const int64_t most = std::max<int64_t>(room / (of_pixels * images + of_weight) / 8 * 8, 8);
+  const int64_t portions = (shape.channels + most - 1) / most;
+  return {images, ((shape.channels + portions - 1) / portions + 7) / 8 * 8};
 }
 
 // A problem in the types and layouts that the loops work on.

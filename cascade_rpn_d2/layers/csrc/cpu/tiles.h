@@ -123,12 +123,27 @@ template <typename T, typename Policy>
 void place_taps(
     const Policy& policy, const Tile& tile, int64_t offset_group, const Shape& shape,
     Corners<T>* corners) {
+  const int kernel_height = static_cast<int>(shape.kernel_height);
+  const int kernel_width = static_cast<int>(shape.kernel_width);
+  std::vector<Neighbours<T>> columns(kernel_width);
   for (int64_t i = 0; i < tile.count; ++i) {
-    for (int tap_y = 0; tap_y < shape.kernel_height; ++tap_y) {
-      for (int tap_x = 0; tap_x < shape.kernel_width; ++tap_x) {
-        *corners++ = corners_of(
-            policy(tile.image, offset_group, tile.cells[i], tap_y, tap_x), shape.height,
-            shape.width);
+    const int64_t cell = tile.cells[i];
+    if constexpr (Policy::kIsGrid) {
+      for (int tap_x = 0; tap_x < kernel_width; ++tap_x) {
+        columns[tap_x] = neighbours_of(policy.x(tile.image, cell, tap_x), shape.width);
+      }
+    }
+    for (int tap_y = 0; tap_y < kernel_height; ++tap_y) {
+      if constexpr (Policy::kIsGrid) {
+        const auto row = neighbours_of(policy.y(tile.image, cell, tap_y), shape.height);
+        for (int tap_x = 0; tap_x < kernel_width; ++tap_x) {
+          *corners++ = corners_of(row, columns[tap_x], shape.width);
+        }
+      } else {
+        for (int tap_x = 0; tap_x < kernel_width; ++tap_x) {
+          *corners++ = corners_of(
+              policy(tile.image, offset_group, cell, tap_y, tap_x), shape.height, shape.width);
+        }
       }
     }
   }

@@ -1,0 +1,62 @@
+"""Non-maximum suppression of many groups of sorted boxes at once.
+
+Why not ``torchvision.ops.batched_nms``: the size of its result depends on the boxes, so the host waits
+for the device in every call, and it keeps groups apart by moving their boxes, which rounds them. Here
+groups are a dimension of the tensors, the result is a mask, and nothing waits.
+
+Shape shorthand: ``G`` groups, such as the levels of all images; ``R`` boxes of a group.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import _library
+from .boxes import pairwise_box_iou
+
+
+def sorted_nms(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+    """Which boxes remain when every kept one suppresses those after it that overlap it.
+
+    Args:
+        boxes: (G, R, 4) XYXY, the best box of each group first; float32 or float64.
+        valid: (G, R) bool; other boxes are not kept and suppress nothing.
+        iou_threshold: boxes of a larger IoU are suppressed. Compared as ``torchvision.ops.nms``
+            compares, so that both keep the same boxes.
+
+    Returns:
+        (G, R) bool.
+
+    Raises:
+        ValueError: when the shapes do not fit.
+        TypeError: when the dtypes do not fit.
+    """
+    if boxes.dim() != 3 or boxes.shape[-1] != 4 or valid.shape != boxes.shape[:2]:
+        raise ValueError(
+            "boxes must have shape (G, R, 4) and valid (G, R); "
+            f"got shapes {tuple(boxes.shape)} and {tuple(valid.shape)}."
+        )
+    if boxes.dtype not in (torch.float32, torch.float64) or valid.dtype != torch.bool:
+        raise TypeError(
+            f"boxes must be float32 or float64 and valid bool; got {boxes.dtype} and {valid.dtype}."
+        )
+    boxes = boxes.detach()
+    if _library.has_kernel(boxes.device):
+        return torch.ops.cascade_rpn_d2.sorted_nms(boxes, valid, iou_threshold)
+    return _sorted_nms_fallback(boxes, valid, iou_threshold)
+
+
+def _sorted_nms_fallback(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+    keep = valid.clone()
+    for i in range(boxes.shape[1] - 1):
+        iou = pairwise_box_iou(boxes[:, i : i + 1], boxes[:, i + 1 :])[:, 0]  # (G, R - i - 1)
+        keep[:, i + 1 :] &= ~((iou.double() > iou_threshold) & keep[:, i : i + 1])
+    return keep
+
+
+if _library.is_compiled():
+
+    @torch.library.register_fake("cascade_rpn_d2::sorted_nms")
+    def _(boxes, valid, iou_threshold):
+        return torch.empty_like(valid, memory_format=torch.contiguous_format)
