@@ -88,7 +88,7 @@ def empty_gradient(tensor: Tensor, needed: bool) -> Tensor:
 
 
 def bias_gradient(grad_output: Tensor, mask: Tensor | None) -> Tensor:
-    """Gradient (O,) of the bias from that of the output (N, O, Ho, Wo), over the cells evaluated."""
+    """Gradient (O,) of the bias: that of the output (N, O, Ho, Wo), over the evaluated cells."""
     if mask is not None:
         grad_output = grad_output.masked_fill(~mask[:, None], 0)
     return grad_output.sum((0, 2, 3))

@@ -1,8 +1,8 @@
 """Non-maximum suppression of many groups of sorted boxes at once.
 
-Why not ``torchvision.ops.batched_nms``: the size of its result depends on the boxes, so the host waits
-for the device in every call, and it keeps groups apart by moving their boxes, which rounds them. Here
-groups are a dimension of the tensors, the result is a mask, and nothing waits.
+Why not ``torchvision.ops.batched_nms``: the size of its result depends on the boxes, so the host
+waits for the device in every call, and it keeps groups apart by moving their boxes, which rounds
+them. Here groups are a dimension of the tensors, the result is a mask, and nothing waits.
 
 Shape shorthand: ``G`` groups, such as the levels of all images; ``R`` boxes of a group.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -46,10 +47,12 @@ class BoxPredictor(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Prediction:
         """Predict from one (N, C, Hi, Wi) map a level, fastest from channels-last ones."""
-        layers = [self.deltas] if self.objectness is None else [self.deltas, self.objectness]
-        weight = torch.cat([layer.weight for layer in layers]).flatten(1)  # (A*4 or A*5, C)
-        bias = torch.cat([layer.bias for layer in layers])
-        # One matrix product reads every map once: (N, C, Hi, Wi) -> (N, Hi, Wi, A*5) -> (N, Hi*Wi, A*5)
+        weight, bias = self.deltas.weight, cast(Tensor, self.deltas.bias)
+        if self.objectness is not None:
+            weight = torch.cat((weight, self.objectness.weight))
+            bias = torch.cat((bias, cast(Tensor, self.objectness.bias)))
+        weight = weight.flatten(1)  # (A*5, C, 1, 1) -> (A*5, C)
+        # One product reads a map once: (N, C, Hi, Wi) -> (N, Hi, Wi, A*5) -> (N, Hi*Wi, A*5)
         levels = [F.linear(x.permute(0, 2, 3, 1), weight, bias).flatten(1, 2) for x in features]
         both = torch.cat(levels, dim=1)
         deltas = both[..., : self.num_anchors * 4].reshape(len(both), -1, 4)

@@ -1,8 +1,8 @@
 """From the scored boxes of all cells to the proposals of an image: top-k, NMS, top-k.
 
-Why not Detectron2's ``find_top_rpn_proposals``: it walks over the images one by one and makes the host
-wait for the device several times for each. Here the batch is one tensor until the end, and the host
-waits once, to read how many proposals every image has. The proposals are the same.
+Why not Detectron2's ``find_top_rpn_proposals``: it walks over the images one by one and makes the
+host wait for the device several times for each. Here the batch is one tensor until the end, and the
+host waits once, to read how many proposals every image has. The proposals are the same.
 
 Shape shorthand: ``N`` images, ``L`` levels, ``Ri`` boxes an image on level i, ``P`` candidates of a
 level after the first top-k (padded), ``K`` proposals an image at most.
@@ -43,7 +43,7 @@ def select_proposals(
         post_nms_topk: proposals kept per image.
         nms_thresh: IoU above which the lower of two proposals is suppressed.
         nms_across_levels: suppress between levels too, rather than within each level only.
-        min_box_size: boxes whose width or height is not above this (pixels, at least 0) are dropped.
+        min_box_size: boxes whose width or height is not above this are dropped; pixels, at least 0.
         training: whether a number that is not finite is an error; otherwise its box is dropped.
 
     Returns:
