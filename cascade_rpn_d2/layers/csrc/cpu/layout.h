@@ -13,38 +13,27 @@
 
 namespace cascade_rpn_d2 {
 
-// out[column][place(row)] = matrix[row][column], or += when Add. Strips of 16 rows: what is read are few
-// streams, and what is written are whole cache lines where places follow each other.
-template <bool Add, typename T, typename Place>
-void turn(
-    Matrix<const T> matrix, int64_t rows, int64_t columns, Matrix<T> out, const Place& place) {
+// out[column][row] = matrix[row][column]. Strips of 16 rows: what is read are few streams, and what is
+// written are whole cache lines.
+template <typename T>
+void turn(Matrix<const T> matrix, int64_t rows, int64_t columns, Matrix<T> out) {
   constexpr int64_t kStrip = 16;
   for (int64_t first = 0; first < rows; first += kStrip) {
     const int64_t size = std::min(kStrip, rows - first);
     const T* __restrict from = matrix.data + first * matrix.stride;
     for (int64_t column = 0; column < columns; ++column) {
-      T* __restrict to = out.data + column * out.stride;
-      const auto write = [&](int64_t i) {
-        T& element = to[place(first + i)];
-        element = (Add ? element : T(0)) + from[i * matrix.stride + column];
-      };
+      T* __restrict to = out.data + column * out.stride + first;
       if (size == kStrip) {  // a fixed size, which compilers unroll
         for (int64_t i = 0; i < kStrip; ++i) {
-          write(i);
+          to[i] = from[i * matrix.stride + column];
         }
       } else {
         for (int64_t i = 0; i < size; ++i) {
-          write(i);
+          to[i] = from[i * matrix.stride + column];
         }
       }
     }
   }
-}
-
-// out[column][row] = matrix[row][column]
-template <typename T>
-void turn(Matrix<const T> matrix, int64_t rows, int64_t columns, Matrix<T> out) {
-  turn<false>(matrix, rows, columns, out, [](int64_t row) { return row; });
 }
 
 // Images [first, last) and channels [begin, end) of a map (N, C, H, W): (images, pixels, channels). No
@@ -158,13 +147,20 @@ struct Results {
       }
       return;
     }
-    const Matrix<T> planes{out + first_channel * cells, cells};
-    const int64_t first = tile.cells[0];
-    if (dense) {
-      turn<Add>(rows, tile.count, outputs, planes, [first](int64_t row) { return first + row; });
-    } else {
-      const int64_t* places = tile.cells;
-      turn<Add>(rows, tile.count, outputs, planes, [places](int64_t row) { return places[row]; });
+    const T* from = rows.data;
+    for (int64_t o = 0; o < outputs; ++o) {
+      T* to = out + (first_channel + o) * cells;
+      if (dense) {
+        T* __restrict run = to + tile.cells[0];
+        for (int64_t i = 0; i < tile.count; ++i) {
+          run[i] = (Add ? run[i] : T(0)) + from[i * rows.stride + o];
+        }
+      } else {
+        for (int64_t i = 0; i < tile.count; ++i) {
+          T& result = to[tile.cells[i]];
+          result = (Add ? result : T(0)) + from[i * rows.stride + o];
+        }
+      }
     }
   }
 };
