@@ -44,5 +44,7 @@ CHECK
 # -s: an aborted process would take its captured report with it.
 "$python" -m pytest -q -s -m "not slow" -p no:cacheprovider tests/layers/test_adaptive_conv.py \
   tests/layers/test_adaptive_conv_operator.py \
-  tests/layers/test_deform_conv.py
+  tests/layers/test_deform_conv.py \
+  tests/layers/test_mask.py \
+  tests/layers/test_nms.py
 echo "No error under AddressSanitizer and UndefinedBehaviorSanitizer."

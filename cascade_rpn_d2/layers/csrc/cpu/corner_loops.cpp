@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kLanes = 16;
 
 // Corners lie anywhere in the map: asked for a few samples ahead, they arrive while others are summed.
-constexpr int64_t kAhead = 4;
+constexpr int64_t kAhead = 1;
 
 template <typename T>
 CRPN_INLINE void fetch(const Corners<T>& corners, const T* pixels, int64_t stride, int64_t channels) {

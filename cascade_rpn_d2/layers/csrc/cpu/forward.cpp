@@ -17,7 +17,8 @@ using at::Tensor;
 // With 9 taps the columns of a tile and a block take 147 kB, which leaves a cache of 512 kB room for the
 // part of the weight that streams by.
 constexpr int64_t kTileCells = 64;
-constexpr int64_t kBlockChannels = 64;
+constexpr int64_t kBlockChannels = 256;
+constexpr int64_t kDepth = 512;
 // A map that is not channels-last is turned over a portion of its channels at a time: so that forward
 // takes no more than this, and 5 % of the output, besides the output.
 constexpr int64_t kExtraBytes = int64_t{8} << 20;
@@ -93,9 +94,14 @@ void run_tile(
       }
       add = true;
     }
-    multiply(
-        tile.rows(), outputs, depth, Matrix<const T>{columns, depth},
-        Matrix<const T>{matrices[b].template const_data_ptr<T>(), outputs}, sums, add);
+    const T* matrix = matrices[b].template const_data_ptr<T>();
+    const int64_t step = std::max<int64_t>(kDepth / block.channels(), 1) * block.channels();
+    for (int64_t first = 0; first < depth; first += step) {
+      multiply(
+          tile.rows(), outputs, std::min(step, depth - first),
+          Matrix<const T>{columns + first, depth},
+          Matrix<const T>{matrix + first * outputs, outputs}, sums, add || first > 0);
+    }
     if (closes && in_place.data == nullptr) {
       const Matrix<const T> rows{sums.data, sums.stride};
       const bool whole = blocks.front().begin <= block.group * per_group;
@@ -178,7 +184,7 @@ Tensor forward_cpu(
           Problem<scalar_t, Policy>{
               shape,
               policy,
-              weight.to(dtype),
+              weight.to(dtype).contiguous(memory_format_of(weight)),
               bias.defined() ? bias.to(dtype).contiguous() : Tensor(),
               Tiling(shape, active, kTileCells, at::get_num_threads()),
               {output.mutable_data_ptr<scalar_t>(), format == at::MemoryFormat::ChannelsLast,

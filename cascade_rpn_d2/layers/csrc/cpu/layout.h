@@ -86,29 +86,32 @@ at::Tensor planes_of(const at::Tensor& rows) {
   return out;
 }
 
-// The weight (O, C / groups, Kh, Kw) of a block: (taps, block channels, O / groups).
+// The weight (O, C / groups, Kh, Kw) of a block, in either memory format: (taps, block channels, O / groups).
 template <typename T>
 at::Tensor matrix_of(const at::Tensor& weight, const Block& block, const Shape& shape) {
-  const int64_t outputs = shape.out_channels / shape.groups, taps = shape.taps();
-  const int64_t begin = block.begin - block.group * (shape.channels / shape.groups);
-  at::Tensor out = at::empty({taps, block.channels(), outputs}, weight.options());
-  const T* from = weight.const_data_ptr<T>() + block.group * outputs * weight.stride(0);
+  const int64_t outputs = shape.out_channels / shape.groups, per_group = shape.channels / shape.groups;
+  const int64_t taps = shape.taps(), channels = block.channels(), depth = taps * per_group;
+  const int64_t begin = block.begin - block.group * per_group;
+  at::Tensor out = at::empty({taps, channels, outputs}, weight.options());
+  const bool taps_first = !weight.is_contiguous();  // (O, Kh, Kw, C / groups) in memory
+  const T* from = weight.const_data_ptr<T>() + block.group * outputs * depth;
   T* to = out.mutable_data_ptr<T>();
-  const int64_t o_step = weight.stride(0), c_step = weight.stride(1);
-  const int64_t y_step = weight.stride(2), x_step = weight.stride(3);
-  constexpr int64_t kSquare = 16;
-  const int64_t strips = (outputs + kSquare - 1) / kSquare;
-  at::parallel_for(0, strips, 1, [&](int64_t strip, int64_t end) {
+  constexpr int64_t kStrip = 16;  // outputs of a task
+  at::parallel_for(0, (outputs + kStrip - 1) / kStrip, 1, [&](int64_t strip, int64_t end) {
     for (; strip < end; ++strip) {
-      const int64_t o_begin = strip * kSquare, o_end = std::min(o_begin + kSquare, outputs);
-      for (int64_t c = 0; c < block.channels(); ++c) {
+      const int64_t first = strip * kStrip, count = std::min(kStrip, outputs - first);
+      const T* rows = from + first * depth;
+      if (taps_first) {
         for (int64_t tap = 0; tap < taps; ++tap) {
-          const T* element = from + (begin + c) * c_step + tap / shape.kernel_width * y_step +
-              tap % shape.kernel_width * x_step;
-          T* row = to + (tap * block.channels() + c) * outputs;
-          for (int64_t o = o_begin; o < o_end; ++o) {
-            row[o] = element[o * o_step];
-          }
+          turn(
+              Matrix<const T>{rows + tap * per_group + begin, depth}, count, channels,
+              Matrix<T>{to + tap * channels * outputs + first, outputs});
+        }
+      } else {
+        for (int64_t c = 0; c < channels; ++c) {
+          turn(
+              Matrix<const T>{rows + (begin + c) * taps, depth}, count, taps,
+              Matrix<T>{to + c * outputs + first, channels * outputs});
         }
       }
     }
