@@ -25,6 +25,7 @@ ALLOWED = {
         "layers", "modeling", "config", "data", "evaluation", "visualization", "checkpoint",
         "model_zoo",
     },
+    "benchmark": {"layers", "modeling", "visualization", "model_zoo"},
 }  # fmt: skip
 
 

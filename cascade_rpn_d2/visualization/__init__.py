@@ -6,6 +6,7 @@ Everything takes and returns images as (H, W, 3) uint8 arrays in RGB order.
 from .canvas import save_image
 from .curves import plot_recall_curves, recall_figure
 from .detections import draw_detections
+from .lines import lines_figure, plot_lines
 from .panels import Panel, panel_grid
 from .proposals import draw_ground_truth, draw_proposals, recall_caption
 from .sampling_points import draw_sampling_points, sampling_points
@@ -18,7 +19,9 @@ __all__ = [
     "draw_proposals",
     "draw_sampling_points",
     "draw_stages",
+    "lines_figure",
     "panel_grid",
+    "plot_lines",
     "plot_recall_curves",
     "recall_caption",
     "recall_figure",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -35,10 +36,7 @@ def plot_recall_curves(
     """
     if not curves:
         raise ValueError("There is no curve to plot.")
-    figure = recall_figure(curves, thresholds, title=title, size=size)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return render(recall_figure(curves, thresholds, title=title, size=size))
 
 
 def recall_figure(
@@ -49,9 +47,7 @@ def recall_figure(
     size: tuple[int, int] = (640, 440),
 ) -> Figure:
     """The figure behind :func:`plot_recall_curves`, to be changed or saved as vectors."""
-    # A figure of its own rather than pyplot's: no global state, no display, no figure left open.
-    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
+    axes = plain_axes(size)
     x = np.asarray(thresholds, dtype=np.float64)
     for name, values in curves.items():
         y = np.asarray(values, dtype=np.float64)
@@ -70,7 +66,24 @@ def recall_figure(
         )
     axes.set(xlabel="IoU threshold", ylabel="recall (%)", title=title, ylim=(0, 100))
     axes.set_xlim(x.min(), x.max())
+    axes.legend(frameon=False, loc="lower left")
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def plain_axes(size: tuple[int, int]) -> Axes:
+    """Axes of a new figure of ``size`` (width, height) in pixels, as all our plots have them."""
+    # A figure of its own rather than pyplot's: no global state, no display, no figure left open.
+    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
-    return figure
+    return axes
+
+
+def render(figure: Figure) -> RGBImage:
+    """A figure as (height, width, 3) uint8, RGB."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -155,7 +155,7 @@ void lay_out_gradient(
   const auto [need_input, need_offset, need_weight] = problem.mask;
   const bool rows_first = memory_format_of(grad_output) == at::MemoryFormat::ChannelsLast;
   const auto channels_last = [&] {
-    return pixels_of<T>(grad_output, 0, shape.images, 0, shape.out_channels);
+    return pixels_of<T>(grad_output);
   };
   if (active.defined()) {
     const Tensor rows = grad_output.to(c10::CppTypeToScalarType<T>::value)
@@ -218,7 +218,7 @@ Gradients backward_cpu(
   auto& [grad_input, grad_values, grad_weight] = gradients;
   AT_DISPATCH_FLOATING_TYPES(dtype, "sampled_conv2d_backward_cpu", [&] {
     if (problem.tiling.rows() > 0) {
-      problem.pixels = pixels_of<scalar_t>(input, 0, shape.images, 0, shape.channels);
+      problem.pixels = pixels_of<scalar_t>(input);
       lay_out_gradient<scalar_t>(problem, grad_output, active);
       const Tensor values = rule.values.to(dtype).contiguous();
       with_policy<scalar_t>(

@@ -14,8 +14,9 @@ namespace {
 
 using at::Tensor;
 
-// With 9 taps the columns of a tile and a block take 147 kB, which leaves a cache of 512 kB room for the
-// part of the weight that streams by.
+// With 256 channels and 9 taps the columns of a tile take 590 kB: they are written and read once for
+// every output, so that a larger cache may hold them. What has to be near are the rows of the weight that
+// a product runs through, 512 of them at a time: 524 kB with 256 outputs.
 constexpr int64_t kTileCells = 64;
 constexpr int64_t kBlockChannels = 256;
 constexpr int64_t kDepth = 512;
@@ -28,22 +29,23 @@ struct Portion {
   int64_t images, channels;
 };
 
-Portion portion_of(const Tensor& input, const Shape& shape, int64_t element_size) {
-  if (memory_format_of(input) == at::MemoryFormat::ChannelsLast &&
-      input.element_size() == element_size) {
+template <typename T>
+Portion portion_of(const Tensor& input, const Shape& shape) {
+  if (lies_by_pixel<T>(input)) {
     return {shape.images, shape.channels};  // used as it is
   }
   const int64_t outputs = shape.out_channels / shape.groups;
-  const int64_t of_thread =
-      kTileCells * (shape.taps() * (kBlockChannels * element_size + 64) + outputs * element_size);
-  const int64_t allowed = kExtraBytes +
-      shape.images * shape.cells() * shape.out_channels * element_size / 20;
-  const int64_t room = std::max(allowed - at::get_num_threads() * of_thread, allowed / 2);
-  const int64_t of_pixels = shape.pixels() * element_size;
-  const int64_t of_weight = shape.taps() * outputs * element_size;  // per channel, as is the former
-  const int64_t images = std::clamp<int64_t>(
-      (room / shape.channels - of_weight) / of_pixels, 1, shape.images);
-  const int64_t most = std::max<int64_t>(room / (of_pixels * images + of_weight) / 8 * 8, 8);
+  const int64_t of_output = shape.images * shape.cells() * shape.out_channels * sizeof(T);
+  const int64_t tiles = at::get_num_threads() * kTileCells;  // cells that are worked on at once
+  const int64_t of_tiles = tiles * (shape.taps() * sizeof(Corners<T>) + outputs * sizeof(T)) +
+      shape.cells() * sizeof(int64_t);
+  const int64_t room = std::max<int64_t>(kExtraBytes + of_output / 20 - of_tiles, kExtraBytes / 2);
+  // Of every channel: its part of the map, of the weight, and of the columns.
+  const int64_t of_image = shape.pixels() * sizeof(T);
+  const int64_t of_rest = shape.taps() * (outputs + tiles) * sizeof(T);
+  const int64_t images =
+      std::clamp<int64_t>((room / shape.channels - of_rest) / of_image, 1, shape.images);
+  const int64_t most = std::max<int64_t>(room / (images * of_image + of_rest) / 8 * 8, 8);
   const int64_t portions = (shape.channels + most - 1) / most;
   return {images, ((shape.channels + portions - 1) / portions + 7) / 8 * 8};
 }
@@ -62,7 +64,7 @@ struct Problem {
 template <typename T, typename Policy>
 void run_tile(
     const Problem<T, Policy>& problem, const Tile& tile, const std::vector<Block>& blocks,
-    const std::vector<Tensor>& matrices, Matrix<const T> pixels, Corners<T>* corners, T* columns,
+    const std::vector<const T*>& matrices, Matrix<const T> pixels, Corners<T>* corners, T* columns,
     Matrix<T> scratch) {
   const Shape& shape = problem.shape;
   const bool dense = problem.tiling.is_dense();
@@ -94,13 +96,12 @@ void run_tile(
       }
       add = true;
     }
-    const T* matrix = matrices[b].template const_data_ptr<T>();
     const int64_t step = std::max<int64_t>(kDepth / block.channels(), 1) * block.channels();
     for (int64_t first = 0; first < depth; first += step) {
       multiply(
           tile.rows(), outputs, std::min(step, depth - first),
           Matrix<const T>{columns + first, depth},
-          Matrix<const T>{matrix + first * outputs, outputs}, sums, add || first > 0);
+          Matrix<const T>{matrices[b] + first * outputs, outputs}, sums, add || first > 0);
     }
     if (closes && in_place.data == nullptr) {
       const Matrix<const T> rows{sums.data, sums.stride};
@@ -120,21 +121,28 @@ void run(const Problem<T, Policy>& problem, const Tensor& input) {
   const Tiling& tiling = problem.tiling;
   const int64_t outputs = shape.out_channels / shape.groups;
   const int64_t scratch_stride = outputs + 16;  // no power of 2, whose rows would share cache sets
-  const Portion portion = portion_of(input, shape, sizeof(T));
+  const bool as_it_is = lies_by_pixel<T>(input);
+  const Portion portion = portion_of<T>(input, shape);
+  Scratch<T> matrices(portion.channels * shape.taps() * outputs);
+  Scratch<T> copy(as_it_is ? 0 : portion.images * shape.pixels() * portion.channels);
   for (int64_t begin = 0; begin < shape.channels; begin += portion.channels) {
-    const int64_t end = std::min(begin + portion.channels, shape.channels);
+    const int64_t end = std::min(begin + portion.channels, shape.channels), width = end - begin;
     const std::vector<Block> blocks = blocks_of(shape, begin, end, kBlockChannels);
-    std::vector<Tensor> matrices;
+    std::vector<const T*> matrix_of_block;
     int64_t widest = 0;
     for (const Block& block : blocks) {
-      matrices.push_back(matrix_of<T>(problem.weight, block, shape));
+      T* matrix = matrices.data() + (block.begin - begin) * shape.taps() * outputs;
+      copy_by_output(problem.weight, block, shape, matrix);
+      matrix_of_block.push_back(matrix);
       widest = std::max(widest, block.channels());
     }
     for (int64_t first = 0; first < shape.images; first += portion.images) {
       const int64_t last = std::min(first + portion.images, shape.images);
-      const Tensor pixels = pixels_of<T>(input, first, last, begin, end);
-      const T* data = pixels.const_data_ptr<T>();
-      const int64_t work = kTileCells * shape.taps() * (end - begin) * outputs;
+      if (!as_it_is) {
+        copy_by_pixel(input.narrow(0, first, last - first).narrow(1, begin, width), copy.data());
+      }
+      const T* pixels = as_it_is ? input.const_data_ptr<T>() : copy.data();
+      const int64_t work = kTileCells * shape.taps() * width * outputs;
       const auto [tile_begin, tile_end] = tiling.of_images(first, last);
       at::parallel_for(tile_begin, tile_end, grain_of(work), [&](int64_t index, int64_t index_end) {
         at::AutoDispatchBelowADInplaceOrView plain_tensors;
@@ -143,11 +151,10 @@ void run(const Problem<T, Policy>& problem, const Tensor& input) {
         Scratch<T> scratch(kTileCells * scratch_stride);
         for (; index < index_end; ++index) {
           const Tile& tile = tiling[index];
-          const Matrix<const T> map{
-              data + (tile.image - first) * shape.pixels() * (end - begin), end - begin};
+          const T* map = pixels + (tile.image - first) * shape.pixels() * width;
           run_tile<T>(
-              problem, tile, blocks, matrices, map, corners.data(), columns.data(),
-              Matrix<T>{scratch.data(), scratch_stride});
+              problem, tile, blocks, matrix_of_block, Matrix<const T>{map, width}, corners.data(),
+              columns.data(), Matrix<T>{scratch.data(), scratch_stride});
         }
       });
     }

@@ -7,6 +7,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include "matrix.h"
 #include "tiles.h"
@@ -36,32 +37,47 @@ void turn(Matrix<const T> matrix, int64_t rows, int64_t columns, Matrix<T> out) 
   }
 }
 
-// Images [first, last) and channels [begin, end) of a map (N, C, H, W): (images, pixels, channels). No
-// copy is made of a whole channels-last map of dtype T.
+// Whether a map (N, C, H, W) lies in memory as (N, pixels, C), in T.
 template <typename T>
-at::Tensor pixels_of(
-    const at::Tensor& map, int64_t first, int64_t last, int64_t begin, int64_t end) {
-  const at::Tensor images = map.narrow(0, first, last - first);
-  const at::Tensor part = images.narrow(1, begin, end - begin);
+bool lies_by_pixel(const at::Tensor& map) {
+  return map.scalar_type() == c10::CppTypeToScalarType<T>::value &&
+      memory_format_of(map) == at::MemoryFormat::ChannelsLast;
+}
+
+// A map (N, C, H, W), or a part of its images and channels, as (N, pixels, C) in `out`.
+template <typename T>
+void copy_by_pixel(const at::Tensor& map, T* out) {
+  const int64_t images = map.size(0), channels = map.size(1), pixels = map.size(2) * map.size(3);
   const auto dtype = c10::CppTypeToScalarType<T>::value;
-  const int64_t pixels = map.size(2) * map.size(3), channels = end - begin;
-  if (map.scalar_type() != dtype || !map.is_contiguous()) {
-    return part.permute({0, 2, 3, 1}).to(dtype).contiguous().view({last - first, pixels, channels});
+  const bool planes = map.stride(3) == 1 && map.stride(2) == map.size(3) && map.stride(1) == pixels;
+  if (map.scalar_type() != dtype || !planes) {
+    at::from_blob(out, {images, map.size(2), map.size(3), channels}, at::TensorOptions(dtype))
+        .copy_(map.permute({0, 2, 3, 1}));
+    return;
   }
-  at::Tensor out = at::empty({last - first, pixels, channels}, map.options());
-  const T* from = part.const_data_ptr<T>();
-  T* to = out.mutable_data_ptr<T>();
+  const T* from = map.const_data_ptr<T>();
   const int64_t stretch = std::clamp<int64_t>(pixels / (4 * at::get_num_threads()), 64, 1024);
   const int64_t stretches = (pixels + stretch - 1) / stretch;
-  at::parallel_for(0, (last - first) * stretches, 1, [&](int64_t task, int64_t tasks) {
+  at::parallel_for(0, images * stretches, 1, [&](int64_t task, int64_t tasks) {
     for (; task < tasks; ++task) {
       const int64_t image = task / stretches, pixel = task % stretches * stretch;
       turn(
           Matrix<const T>{from + image * map.stride(0) + pixel, pixels}, channels,
           std::min(stretch, pixels - pixel),
-          Matrix<T>{to + (image * pixels + pixel) * channels, channels});
+          Matrix<T>{out + (image * pixels + pixel) * channels, channels});
     }
   });
+}
+
+// A whole map (N, C, H, W) as (N, pixels, C); no copy is made where it lies so already.
+template <typename T>
+at::Tensor pixels_of(const at::Tensor& map) {
+  const std::array<int64_t, 3> size{map.size(0), map.size(2) * map.size(3), map.size(1)};
+  if (lies_by_pixel<T>(map)) {
+    return map.permute({0, 2, 3, 1}).view(size);
+  }
+  at::Tensor out = at::empty(size, map.options().dtype(c10::CppTypeToScalarType<T>::value));
+  copy_by_pixel(map, out.mutable_data_ptr<T>());
   return out;
 }
 
@@ -86,16 +102,15 @@ at::Tensor planes_of(const at::Tensor& rows) {
   return out;
 }
 
-// The weight (O, C / groups, Kh, Kw) of a block, in either memory format: (taps, block channels, O / groups).
+// The weight (O, C / groups, Kh, Kw) of a block, in either memory format, as
+// (taps, block channels, O / groups) in `out`.
 template <typename T>
-at::Tensor matrix_of(const at::Tensor& weight, const Block& block, const Shape& shape) {
+void copy_by_output(const at::Tensor& weight, const Block& block, const Shape& shape, T* out) {
   const int64_t outputs = shape.out_channels / shape.groups, per_group = shape.channels / shape.groups;
   const int64_t taps = shape.taps(), channels = block.channels(), depth = taps * per_group;
   const int64_t begin = block.begin - block.group * per_group;
-  at::Tensor out = at::empty({taps, channels, outputs}, weight.options());
   const bool taps_first = !weight.is_contiguous();  // (O, Kh, Kw, C / groups) in memory
   const T* from = weight.const_data_ptr<T>() + block.group * outputs * depth;
-  T* to = out.mutable_data_ptr<T>();
   constexpr int64_t kStrip = 16;  // outputs of a task
   at::parallel_for(0, (outputs + kStrip - 1) / kStrip, 1, [&](int64_t strip, int64_t end) {
     for (; strip < end; ++strip) {
@@ -105,18 +120,17 @@ at::Tensor matrix_of(const at::Tensor& weight, const Block& block, const Shape& 
         for (int64_t tap = 0; tap < taps; ++tap) {
           turn(
               Matrix<const T>{rows + tap * per_group + begin, depth}, count, channels,
-              Matrix<T>{to + tap * channels * outputs + first, outputs});
+              Matrix<T>{out + tap * channels * outputs + first, outputs});
         }
       } else {
         for (int64_t c = 0; c < channels; ++c) {
           turn(
               Matrix<const T>{rows + (begin + c) * taps, depth}, count, taps,
-              Matrix<T>{to + c * outputs + first, channels * outputs});
+              Matrix<T>{out + c * outputs + first, channels * outputs});
         }
       }
     }
   });
-  return out;
 }
 
 // The results of a batch, (N, O, Ho, Wo) in either memory format.
