@@ -119,6 +119,140 @@ def test_many_tiles():
         torch.testing.assert_close(a.cpu(), b, atol=2e-2, rtol=1e-3)
 
 
+@pytest.fixture
+def poisoned(deterministic, monkeypatch):
+    """Allocations come filled with NaN, which torch does in deterministic mode."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+
+
+@pytest.fixture(params=["ieee", "tf32"])
+def precision(request, monkeypatch):
+    """How float32 is multiplied."""
+    monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", request.param)
+    return request.param
+
+
+def third_of(*size: int) -> torch.Tensor:
+    """A mask of a third of the cells, and none of the first row."""
+    mask = torch.rand(size) < 0.33
+    mask[0, 0] = False
+    return mask
+
+
+# Numbers of channels on both sides of what a fragment, a vector and a tile hold.
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize(
+    ("channels", "outputs"), [(64, 256), (64, 130), (16, 16), (8, 8), (24, 40), (33, 17), (12, 3)]
+)
+def test_sizes_of_tiles(dtype, channels, outputs, precision, poisoned):
+    x = torch.randn(2, channels, 67, 59).to(dtype)
+    weight = (torch.randn(outputs, channels, 3, 3) / math.sqrt(channels)).to(dtype)
+    bias, boxes = torch.randn(outputs).to(dtype), wild_boxes(2, 67 * 59)
+    expected = adaptive_conv2d(x, boxes, weight, bias, stride=1)
+    arguments = [tensor.cuda() for tensor in (x, boxes, weight, bias)]
+    output = adaptive_conv2d(*arguments, stride=1)
+    tolerance = dict(TOLERANCES[dtype])
+    if dtype == torch.float32 and precision == "tf32":
+        tolerance = TOLERANCES[torch.float16]
+    torch.testing.assert_close(output.cpu().double(), expected.double(), **tolerance)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("channels", [37, 64])
+def test_mask_is_the_dense_result_zeroed(dtype, channels_last, channels, precision):
+    x = torch.randn(2, channels, 11, 13).to(dtype)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    leaves = [
+        tensor.cuda()
+        for tensor in (x, torch.randn(24, channels, 3, 3).to(dtype), torch.randn(24).to(dtype))
+    ]
+    boxes, mask = wild_boxes(2, 143).cuda(), third_of(2, 11, 13).cuda()
+
+    def dense(x, w, b):
+        output = adaptive_conv2d(x, boxes, w, b, stride=4)
+        return torch.where(mask[:, None], output, 0)
+
+    def masked(x, w, b):
+        return adaptive_conv2d(x, boxes, w, b, stride=4, mask=mask)
+
+    tolerance = TOLERANCES[torch.float16] if dtype == torch.float32 else TOLERANCES[dtype]
+    wanted, actual = forward_and_gradients(dense, leaves), forward_and_gradients(masked, leaves)
+    for a, b in zip(actual, wanted, strict=True):
+        torch.testing.assert_close(a, b, **tolerance)
+    assert (actual[0].masked_select(~mask[:, None]) == 0).all()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize(("groups", "offset_groups"), [(1, 1), (2, 3), (3, 2), (6, 6)])
+def test_masked_deform_conv2d(dtype, groups, offset_groups, poisoned):
+    x, weight = torch.randn(2, 36, 11, 13), torch.randn(6, 36 // groups, 3, 2)
+    offset = 3 * torch.randn(2, 2 * offset_groups * 6, 6, 14)
+    mask = third_of(2, 6, 14)
+    leaves = (x.to(dtype), offset, weight.to(dtype))
+
+    def run(device):
+        return forward_and_gradients(
+            lambda x, o, w: deform_conv2d(x, o, w, stride=(2, 1), padding=1, mask=mask.to(device)),
+            [leaf.to(device) for leaf in leaves],
+        )
+
+    assert_same(run("cuda"), run("cpu"), dtype)
+
+
+def test_gradients_of_inactive_cells_are_not_read():
+    x, weight = torch.randn(1, 16, 9, 7, device="cuda"), torch.randn(8, 16, 3, 3, device="cuda")
+    boxes, mask = wild_boxes(1, 63).cuda(), third_of(1, 9, 7).cuda()
+    leaves = [x.requires_grad_(), weight.requires_grad_()]
+    output = adaptive_conv2d(x, boxes, weight, stride=4, mask=mask)
+    gradient = torch.ones_like(output).masked_fill(~mask[:, None], math.nan)
+    for computed in torch.autograd.grad(output, leaves, gradient):
+        assert computed.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+def test_masked_call_in_a_graph_waits_for_nothing(dtype, precision):
+    x, weight = torch.randn(1, 64, 40, 40), torch.randn(64, 64, 3, 3)
+    x, weight = x.to(dtype).cuda(), weight.to(dtype).cuda()
+    boxes, mask = wild_boxes(1, 1600).cuda(), third_of(1, 40, 40).cuda()
+    other = third_of(1, 40, 40).cuda()
+
+    def run(mask):
+        return adaptive_conv2d(x, boxes, weight, stride=4, mask=mask)
+
+    first, second = run(mask), run(other)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        assert run(mask).shape == first.shape
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    graph, given = torch.cuda.CUDAGraph(), mask.clone()
+    with torch.cuda.graph(graph):
+        output = run(given)
+    for choice, expected in ((mask, first), (other, second)):
+        given.copy_(choice)
+        graph.replay()
+        assert torch.equal(output, expected)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_more_elements_than_32_bits_count(masked):
+    needed = int(12e9)
+    if torch.cuda.mem_get_info()[0] < needed:
+        pytest.skip(f"needs {needed / 1e9:.0f} GB of free memory")
+    channels, side = 1100, 1400  # 2.16e9 elements
+    x = torch.zeros(1, side, side, channels, dtype=torch.half, device="cuda").permute(0, 3, 1, 2)
+    x[:, :, -1] = 1
+    centers = torch.full((1, side * side, 4), side - 1.0, device="cuda")
+    weight = torch.ones(8, channels, 1, 1, dtype=torch.half, device="cuda")
+    mask = torch.ones(1, side, side, dtype=torch.bool, device="cuda") if masked else None
+    with torch.no_grad():
+        output = adaptive_conv2d(x, centers, weight, stride=1, mask=mask)
+    assert (output == channels).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast(dtype):
     conv = AdaptiveConv2d(8, 8, bias=True).cuda()
@@ -162,4 +296,5 @@ def test_opcheck():
     weight = torch.randn(2, 3, 3, 3, device="cuda", requires_grad=True)
     boxes = wild_boxes(2, 20).cuda()
     op = torch.ops.cascade_rpn_d2.adaptive_conv2d.default
-    torch.library.opcheck(op, (x, boxes, weight, None, 4.0, 0.0))
+    torch.library.opcheck(op, (x, boxes, weight, None, None, 4.0, 0.0))
+    torch.library.opcheck(op, (x, boxes, weight, None, third_of(2, 4, 5).cuda(), 4.0, 0.0))

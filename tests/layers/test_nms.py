@@ -68,6 +68,14 @@ class TestWorkedExamples:
             assert sorted_nms(torch.zeros(*shape, 4), valid, 0.5).shape == shape
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("count", [1, 64, 65, 2000])
+def test_cuda_keeps_the_same_boxes(count):
+    boxes, valid = crowded_boxes(7, count, 0), torch.rand(7, count) < 0.8
+    on_gpu = sorted_nms(boxes.cuda(), valid.cuda(), 0.5)
+    assert on_gpu.is_cuda and torch.equal(on_gpu.cpu(), sorted_nms(boxes, valid, 0.5))
+
+
 @compiled_only
 def test_opcheck():
     boxes, valid = crowded_boxes(2, 9, 0), torch.rand(2, 9) < 0.8

@@ -1,41 +1,33 @@
-// The kernels, seen from the host: between a channels-last map and the columns of a tile of cells.
+// Kernels between a channels-last map and the columns of a tile of cells, seen from the host.
 //
 // A tile is a run of cells counted over the whole batch: [first, first + size). Its columns are
-// (groups, >= size, taps, C / groups), in the dtype of the map.
+// (>= size, groups, taps, C / groups), in the dtype of the map. The columns of cells that are not
+// active are zero, and their gradients go nowhere.
 #pragma once
 
-#include "../problem.h"
+#include "placement.h"
 
 namespace cascade_rpn_d2 {
 
-struct CellRange {
+struct Tile {
+  const Placement& placement;
+  const at::Tensor& active;  // (N, Ho, Wo) bool, contiguous, or undefined for all
   int64_t first, size;
 };
 
-// What all kernels need to know where the taps lie; `values` are contiguous, of the compute dtype.
-struct Placement {
-  const TapRule& rule;
-  const at::Tensor& values;
-  const Shape& shape;
-};
-
 // columns = samples of pixels (N, H, W, C).
-void gather_columns(
-    const Placement& placement, CellRange range, const at::Tensor& pixels, at::Tensor& columns);
+void gather_columns(const Tile& tile, const at::Tensor& pixels, at::Tensor& columns);
 
 // grad_pixels (N, H, W, C), of the compute dtype, += the samples' gradients, atomically.
-void scatter_columns(
-    const Placement& placement, CellRange range, const at::Tensor& grad_columns,
-    at::Tensor& grad_pixels);
+void scatter_columns(const Tile& tile, const at::Tensor& grad_columns, at::Tensor& grad_pixels);
 
 // The same in a fixed order of summation, by sorting what falls on each pixel; slower.
 void scatter_columns_in_order(
-    const Placement& placement, CellRange range, const at::Tensor& grad_columns,
-    at::Tensor& grad_pixels);
+    const Tile& tile, const at::Tensor& grad_columns, at::Tensor& grad_pixels);
 
-// grad_offset (N, G, taps, 2, cells), of the compute dtype, for the cells of the tile.
+// grad_offset (N, G, taps, 2, cells), of the compute dtype and zero before, for the tile's cells.
 void offset_gradients(
-    const Placement& placement, CellRange range, const at::Tensor& grad_columns,
-    const at::Tensor& pixels, at::Tensor& grad_offset);
+    const Tile& tile, const at::Tensor& grad_columns, const at::Tensor& pixels,
+    at::Tensor& grad_offset);
 
 }  // namespace cascade_rpn_d2

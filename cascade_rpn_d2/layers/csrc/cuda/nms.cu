@@ -5,12 +5,12 @@
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros_like.h>
-#include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
 
 #include <algorithm>
 #include <cstdint>
+
+#include "launch.cuh"
 
 namespace cascade_rpn_d2 {
 namespace {
@@ -21,6 +21,12 @@ using Word = unsigned long long;
 constexpr int kBits = 64;  // boxes of a word
 constexpr int kScanThreads = 128;
 constexpr int64_t kMaxGroups = 65535;  // of one launch
+constexpr int64_t kMaxWords = 5120;    // of one group: 40 KB of shared memory
+
+template <typename T>
+struct BoxesOfWord {
+  T boxes[kBits][4];
+};
 
 template <typename T>
 __device__ inline bool suppresses(const T* a, const T* b, T threshold) {
@@ -35,17 +41,17 @@ __device__ inline bool suppresses(const T* a, const T* b, T threshold) {
 // it. A block has 64 rows (its threads) and one word; words before the rows are left unwritten.
 template <typename T>
 __global__ void overlap_kernel(const T* boxes, int64_t count, T threshold, Word* overlaps) {
-  __shared__ T columns[kBits][4];
-  const int64_t word = blockIdx.x, words = gridDim.x;
-  const int64_t row = int64_t{blockIdx.y} * kBits + threadIdx.x;
+  BoxesOfWord<T>& columns = shared_as<BoxesOfWord<T>>();
+  const int64_t word = blockIdx.x, words = gridDim.x, first_word = blockIdx.y;
+  const int64_t row = first_word * kBits + threadIdx.x;
   const int64_t column = word * kBits + threadIdx.x;
-  if (word < blockIdx.y) {
+  if (word < first_word) {
     return;
   }
   const T* group = boxes + int64_t{blockIdx.z} * count * 4;
   if (column < count) {
     for (int i = 0; i < 4; ++i) {
-      columns[threadIdx.x][i] = group[column * 4 + i];
+      columns.boxes[threadIdx.x][i] = group[column * 4 + i];
     }
   }
   __syncthreads();
@@ -54,23 +60,24 @@ __global__ void overlap_kernel(const T* boxes, int64_t count, T threshold, Word*
   }
   Word bits = 0;
   const int size = static_cast<int>(min(count - word * kBits, int64_t{kBits}));
-  for (int i = word == blockIdx.y ? threadIdx.x + 1 : 0; i < size; ++i) {
-    if (suppresses(group + row * 4, columns[i], threshold)) {
+  for (int i = word == first_word ? threadIdx.x + 1 : 0; i < size; ++i) {
+    if (suppresses(group + row * 4, columns.boxes[i], threshold)) {
       bits |= Word{1} << i;
     }
   }
   overlaps[(int64_t{blockIdx.z} * count + row) * words + word] = bits;
 }
 
-// One block a group. `removed` has a bit for every box that a kept one suppresses.
+// One block a group. Shared memory has a word of the boxes just kept, and then a bit for every box
+// that a kept one suppresses.
 __global__ void scan_kernel(
     const bool* valid, int64_t count, int64_t words, const Word* overlaps, bool* keep) {
-  extern __shared__ Word removed[];
-  __shared__ Word kept;
+  Word& kept = shared_as<Word>();
+  Word* removed = &kept + 1;
   valid += int64_t{blockIdx.x} * count;
   keep += int64_t{blockIdx.x} * count;
   overlaps += int64_t{blockIdx.x} * count * words;
-  for (int64_t word = threadIdx.x; word < words; word += blockDim.x) {
+  for (int64_t word = threadIdx.x; word < words; word += kScanThreads) {
     removed[word] = 0;
   }
   __syncthreads();
@@ -89,7 +96,7 @@ __global__ void scan_kernel(
     }
     __syncthreads();
     const Word chosen = kept;
-    for (int64_t later = word + 1 + threadIdx.x; later < words; later += blockDim.x) {
+    for (int64_t later = word + 1 + threadIdx.x; later < words; later += kScanThreads) {
       Word gone = removed[later];
       for (int i = 0; i < size; ++i) {
         if (chosen >> i & 1) {
@@ -98,7 +105,7 @@ __global__ void scan_kernel(
       }
       removed[later] = gone;
     }
-    for (int i = threadIdx.x; i < size; i += blockDim.x) {
+    for (int i = threadIdx.x; i < size; i += kScanThreads) {
       keep[first + i] = chosen >> i & 1;
     }
     __syncthreads();  // before `kept` and `removed` change
@@ -113,25 +120,23 @@ Tensor nms_cuda(const Tensor& boxes, const Tensor& valid, double iou_threshold) 
   const int64_t groups = valid.size(0), count = valid.size(1);
   const int64_t words = (count + kBits - 1) / kBits;
   TORCH_CHECK(
-      words * sizeof(Word) <= 40 << 10, "sorted_nms takes at most ", (40 << 10) / sizeof(Word) * kBits,
+      words <= kMaxWords, "sorted_nms takes at most ", kMaxWords * kBits,
       " boxes a group on CUDA, got ", count, ".");
-  const auto stream = c10::cuda::getCurrentCUDAStream();
   for (int64_t first = 0; first < groups && count > 0; first += kMaxGroups) {
     const int64_t size = std::min(kMaxGroups, groups - first);
     Tensor overlaps = at::empty({size, count, words}, boxes.options().dtype(at::kLong));
     Word* bits = reinterpret_cast<Word*>(overlaps.mutable_data_ptr<int64_t>());
+    const auto side = static_cast<unsigned>(words), depth = static_cast<unsigned>(size);
     AT_DISPATCH_FLOATING_TYPES(boxes.scalar_type(), "sorted_nms_cuda", [&] {
-      const dim3 grid(
-          static_cast<unsigned>(words), static_cast<unsigned>(words), static_cast<unsigned>(size));
-      overlap_kernel<scalar_t><<<grid, kBits, 0, stream>>>(
+      launch(
+          overlap_kernel<scalar_t>, dim3(side, side, depth), kBits, sizeof(BoxesOfWord<scalar_t>),
           boxes.const_data_ptr<scalar_t>() + first * count * 4, count,
           exact_threshold<scalar_t>(iou_threshold), bits);
-      C10_CUDA_KERNEL_LAUNCH_CHECK();
     });
-    scan_kernel<<<static_cast<unsigned>(size), kScanThreads, words * sizeof(Word), stream>>>(
+    launch(
+        scan_kernel, dim3(depth), kScanThreads, (words + 1) * sizeof(Word),
         valid.const_data_ptr<bool>() + first * count, count, words, bits,
         keep.mutable_data_ptr<bool>() + first * count);
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
   }
   return keep;
 }
