@@ -43,6 +43,7 @@ from cascade_rpn_d2.benchmark import (
 )
 from cascade_rpn_d2.benchmark.end_to_end import DETECTORS
 from cascade_rpn_d2.benchmark.heads import CASCADE_RPN, RPN
+from cascade_rpn_d2.benchmark.row import PYRAMID
 from cascade_rpn_d2.model_zoo import choose_device
 
 
@@ -109,11 +110,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.output.mkdir(parents=True, exist_ok=True)  # rather than fail after hours
         devices = dict.fromkeys(case.device for case in plan.cases)
         surroundings = environment(list(devices), args.threads)
-        rows = run(plan, _show_progress)
+
+        def save(rows: Sequence[Row]) -> None:
+            if args.output:
+                write_results(args.output, surroundings, rows, args.per_level)
+
+        rows = run(plan, _show_progress, save)
         print(markdown(surroundings, rows, args.per_level))
         if args.output:
-            for file in write_results(args.output, surroundings, rows, args.per_level):
-                print(file)
+            print(f"Tables, json and plots are in {args.output}.")
     except (OSError, ValueError) as error:
         print(f"benchmark.py: {error}", file=sys.stderr)
         return 2
@@ -121,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_progress(row: Row) -> None:
-    if row.case is not None and row.level in ("", "pyramid"):
+    if row.case is not None and row.level in ("", PYRAMID):
         outcome = row.not_measured if row.ratio is None else f"{row.ratio:.3g}"
         print(f"{row.mode}, {row.quantity}: {outcome}", file=sys.stderr, flush=True)
 

@@ -41,7 +41,10 @@ def mmdet_head(inputs: HeadInputs, case: Case) -> Part:
     except (ImportError, AssertionError) as error:
         raise NotAvailable(f"mmdet is not importable ({error})") from error
     register_all_modules()
-    config = get_config(CONFIG).model
+    try:
+        config = get_config(CONFIG).model
+    except (OSError, KeyError) as error:
+        raise NotAvailable(f"mmdet has no config {CONFIG} ({error})") from error
     # The config was written for an older mmdet: it lacks one argument and has one too many.
     config.rpn_head.num_classes = 1
     for stage in config.rpn_head.stages:

@@ -17,7 +17,7 @@ from .heads import CASCADE_RPN, RPN, check_heads
 from .op import op_rows
 from .plots import write_plots
 from .report import markdown, write_json
-from .row import Row, unmet_demands
+from .row import Row, missing_row, unmet_demands
 from .sparse import sparse_rows
 from .timing import Budget
 from .train_step import train_step_rows
@@ -60,28 +60,41 @@ class Plan:
             model_zoo.choose_device(case.device)
 
 
-def run(plan: Plan, progress: Callable[[Row], None] = lambda row: None) -> list[Row]:
+def run(
+    plan: Plan,
+    progress: Callable[[Row], None] = lambda row: None,
+    save: Callable[[Sequence[Row]], None] = lambda rows: None,
+) -> list[Row]:
     """Measure; returns all rows, those of targets without a measurement last.
 
     Args:
         plan: what.
         progress: told of every row as soon as it is there.
+        save: given all rows so far after every case, so that a run that ends early is not lost, and
+            at the end.
 
     Raises:
         ValueError: if the plan names a config or a device that does not exist.
     """
     plan.check()
-    rows = []
+    rows: list[Row] = []
     for mode in plan.modes:
         for case in cases_of(mode, plan.cases):
             with case.settings():
-                for row in rows_of(mode, case, _warmer(plan.budget, case), plan):
-                    progress(row)
-                    rows.append(row)
+                try:
+                    for row in rows_of(mode, case, _warmer(plan.budget, case), plan):
+                        progress(row)
+                        rows.append(row)
+                except RuntimeError as error:  # such as too little memory for a reference
+                    reason = str(error).splitlines()[0]
+                    rows.append(missing_row(mode, "the rest of this case", case, reason))
+            save(rows)
     devices = {case.torch_device.type for case in plan.cases}
     rows += unmet_demands(rows, plan.modes, devices)
     # Rows of a mode stand together, whenever they came.
-    return sorted(rows, key=lambda row: MODES.index(row.mode))
+    rows = sorted(rows, key=lambda row: MODES.index(row.mode))
+    save(rows)
+    return rows
 
 
 def cases_of(mode: str, cases: Sequence[Case]) -> list[Case]:

@@ -67,7 +67,7 @@ def _warn_once(device_type: str) -> None:
     _warned = True
     reason = _why_not_loaded or f"the compiled library has no kernels for {device_type} tensors"
     warnings.warn(
-        f"cascade_rpn_d2 runs its convolutions on a slower pure-torch fallback because {reason}.",
+        f"cascade_rpn_d2 runs its operators on a slower pure-torch fallback because {reason}.",
         stacklevel=4,
     )
 

@@ -42,9 +42,9 @@ def adaptive_conv2d(
     Positions are computed, and products summed, in float32 or better whatever the dtype of the
     input. Under autocast input, weight and bias are cast as for a convolution; the boxes are not.
 
-    With a ``mask`` only its cells are evaluated, at a cost in proportion to their number; the other
-    outputs are zero, without the bias. A channels-last input is fastest then: of any other all
-    pixels are first put in that order.
+    With a ``mask`` only its cells are evaluated, forward at a cost in proportion to their number;
+    the other outputs are zero, without the bias. A channels-last input is fastest then: of any
+    other all pixels are first put in that order.
 
     Args:
         input: (N, C, H, W); float32, float64, float16 or bfloat16. N may be 0.

@@ -43,7 +43,7 @@ def deform_conv2d(
     input. Under autocast input, weight and bias are cast as for a convolution; the offsets are not.
 
     With a ``mask`` (torchvision's scales samples, this one does not) only its cells are evaluated,
-    at a cost in proportion to their number; the other outputs are zero, without the bias. A
+    forward at a cost in proportion to their number; the other outputs are zero, without the bias. A
     channels-last input is fastest then: of any other all pixels are first put in that order.
 
     Args:

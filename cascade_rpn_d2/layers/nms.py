@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from . import _library
-from .boxes import pairwise_box_iou
+from .boxes import box_area
+
+# Boxes whose overlaps the fallback computes at once.
+_ROWS = 256
 
 
 def sorted_nms(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
@@ -23,7 +26,8 @@ def sorted_nms(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
         boxes: (G, R, 4) XYXY, the best box of each group first; float32 or float64.
         valid: (G, R) bool; other boxes are not kept and suppress nothing.
         iou_threshold: boxes of a larger IoU are suppressed. Compared as ``torchvision.ops.nms``
-            compares, so that both keep the same boxes.
+            compares on a CPU, so that both keep the same boxes; on a GPU torchvision first rounds
+            the threshold to float32.
 
     Returns:
         (G, R) bool.
@@ -49,9 +53,17 @@ def sorted_nms(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
 
 def _sorted_nms_fallback(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
     keep = valid.clone()
-    for i in range(boxes.shape[1] - 1):
-        iou = pairwise_box_iou(boxes[:, i : i + 1], boxes[:, i + 1 :])[:, 0]  # (G, R - i - 1)
-        keep[:, i + 1 :] &= ~((iou.double() > iou_threshold) & keep[:, i : i + 1])
+    area = box_area(boxes)
+    for first in range(0, boxes.shape[1], _ROWS):
+        rows = boxes[:, first : first + _ROWS, None]  # (G, rows, 1, 4)
+        low = torch.maximum(rows[..., :2], boxes[:, None, :, :2])
+        high = torch.minimum(rows[..., 2:], boxes[:, None, :, 2:])
+        intersection = (high - low).clamp(min=0).prod(dim=-1)  # (G, rows, R)
+        union = area[:, first : first + _ROWS, None] + area[:, None] - intersection
+        overlaps = (intersection / union).double() > iou_threshold  # not if NaN
+        for i in range(rows.shape[1]):
+            later = slice(first + i + 1, None)
+            keep[:, later] &= ~(overlaps[:, i, later] & keep[:, first + i, None])
     return keep
 
 

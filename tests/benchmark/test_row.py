@@ -33,7 +33,7 @@ ON_GPU = replace(TINY, device="cuda", threads=None)
         ("op", FORWARD_TORCHVISION, TINY, None),
         ("op", FORWARD_TORCHVISION, replace(TINY, threads=2), 0.2),
         ("op", BACKWARD_CONV, TINY, 1.8),
-        ("op", MEMORY, replace(TINY, dtype="bfloat16"), 1.0),
+        ("op", MEMORY, TINY, 1.0),
         ("op", FORWARD_CONV, ON_GPU, None),
         ("op", FORWARD_CONV, replace(ON_GPU, dtype="float16"), 1.7),
         ("op", FORWARD_TORCHVISION, replace(ON_GPU, dtype="tf32"), 0.15),

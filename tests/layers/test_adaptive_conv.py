@@ -140,6 +140,72 @@ class TestAgainstOthers:
         for a, b in zip(ours, theirs, strict=True):
             torch.testing.assert_close(a.double(), b, atol=2e-3, rtol=1e-4)
 
+    @pytest.mark.parametrize("masked", [False, True])
+    def test_boxes_anywhere_on_a_channels_last_map(self, masked):
+        # Cells far from their boxes are visited in another order, which must not show.
+        torch.manual_seed(0)
+        x = torch.randn(2, 20, 70, 30)
+        weight, bias = torch.randn(3, 20, 3, 3), torch.randn(3)
+        boxes = random_boxes(2, 70, 30, stride=4)[:, torch.randperm(2100)]
+        boxes[0, 7], boxes[1, 9], boxes[0, 11] = math.nan, math.inf, -1e30
+        mask = torch.rand(2, 70, 30) < 0.5 if masked else None
+        expected = adaptive_conv2d(x, boxes, weight, bias, stride=4, mask=mask)
+        output = adaptive_conv2d(
+            x.contiguous(memory_format=torch.channels_last),
+            boxes,
+            weight,
+            bias,
+            stride=4,
+            mask=mask,
+        )
+        torch.testing.assert_close(output.contiguous(), expected, atol=1e-4, rtol=1e-4)
+
+    def test_strided_inputs(self):
+        torch.manual_seed(0)
+        boxes = random_boxes(2, 9, 11, stride=4)
+        weight = torch.randn(5, 12, 3, 3)
+        channels_last = torch.channels_last
+        whole = torch.randn(2, 24, 9, 22)
+        for x in (
+            whole[:, 12:, :, ::2],
+            whole.contiguous(memory_format=channels_last)[:, :12, :, :11],
+            torch.randn(1, 12, 9, 11).expand(2, -1, -1, -1),
+        ):
+            expected = adaptive_conv2d(x.clone(), boxes, weight, stride=4)
+            for w in (
+                weight,
+                weight.contiguous(memory_format=channels_last),
+                weight.repeat(1, 2, 1, 1)[:, 12:],
+            ):
+                output = adaptive_conv2d(x, boxes, w, stride=4)
+                torch.testing.assert_close(output, expected, atol=1e-4, rtol=1e-4)
+
+    @pytest.mark.parametrize("channels_last", [False, True])
+    @pytest.mark.parametrize("masked", [False, True])
+    def test_one_output(self, reference, channels_last, masked):
+        torch.manual_seed(0)
+        x = torch.randn(2, 9, 13, 11)
+        if channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        weight = torch.randn(1, 9, 3, 3)
+        boxes = random_boxes(2, 13, 11, stride=4)
+        mask = torch.rand(2, 13, 11) < 0.6 if masked else None
+        leaves = [t.requires_grad_() for t in (x, weight)]
+        output = adaptive_conv2d(*[leaves[0], boxes, leaves[1]], stride=4, mask=mask)
+        doubles = [t.detach().double().requires_grad_() for t in leaves]
+        taps = reference.box_taps(boxes, 13, 11, 3, 4, 0.0)
+        expected = reference.sampled_conv(doubles[0], *taps, doubles[1])
+        if masked:
+            expected = expected.masked_fill(~mask[:, None], 0)
+        torch.testing.assert_close(output.double(), expected, atol=1e-4, rtol=1e-4)
+        gradient = torch.randn_like(output)
+        for a, b in zip(
+            torch.autograd.grad(output, leaves, gradient),
+            torch.autograd.grad(expected, doubles, gradient.double()),
+            strict=True,
+        ):
+            torch.testing.assert_close(a.double(), b, atol=1e-3, rtol=1e-4)
+
     def test_map_turned_in_several_portions(self):
         torch.manual_seed(0)
         # 6.4 MB an image: one at a time, in two portions of its channels.
@@ -151,6 +217,13 @@ class TestAgainstOthers:
             x.contiguous(memory_format=torch.channels_last), boxes, weight, bias, stride=4
         )
         torch.testing.assert_close(in_portions, whole.contiguous(), atol=1e-3, rtol=1e-4)
+        mask = torch.rand(2, 128, 130) < 0.5
+        masked = adaptive_conv2d(x, boxes, weight, bias, stride=4, mask=mask)
+        torch.testing.assert_close(
+            masked, in_portions.masked_fill(~mask[:, None], 0), atol=1e-3, rtol=1e-4
+        )
+        low = adaptive_conv2d(x.half(), boxes, weight.half(), bias.half(), stride=4)
+        torch.testing.assert_close(low.float(), in_portions, atol=2e-1, rtol=1e-2)
         plain = adaptive_conv2d(x, anchors(2, 128, 130, 4, 8), weight, bias, stride=4)
         torch.testing.assert_close(
             plain, F.conv2d(x, weight, bias, padding=1), atol=1e-3, rtol=1e-4
@@ -197,6 +270,7 @@ def cases(draw):
         "o": draw(st.sampled_from([0.0, 0.5])),
         "channels_last": draw(st.booleans()),
         "seed": seed,
+        "dtype": draw(st.sampled_from([torch.float32, torch.float64])),
     }
 
 
@@ -207,27 +281,26 @@ def cases(draw):
 def test_any_boxes_give_the_reference_result(case, reference, implementation):
     torch.manual_seed(case["seed"])
     size, kernel_size = case["size"], case["kernel_size"]
-    x = torch.randn(size, dtype=torch.double)
+    dtype = case["dtype"]
+    x = torch.randn(size, dtype=dtype)
     if case["channels_last"]:
         x = x.contiguous(memory_format=torch.channels_last)
     x.requires_grad_()
-    weight = torch.randn(case["out_channels"], size[1], kernel_size, kernel_size).double()
+    weight = torch.randn(case["out_channels"], size[1], kernel_size, kernel_size).to(dtype)
     weight.requires_grad_()
-    y_taps, x_taps = reference.box_taps(
-        case["boxes"], *size[2:], kernel_size, case["stride"], case["o"]
-    )
+    boxes = case["boxes"].to(dtype)
+    y_taps, x_taps = reference.box_taps(boxes, *size[2:], kernel_size, case["stride"], case["o"])
     expected = reference.sampled_conv(x, y_taps, x_taps, weight)
-    output = adaptive_conv2d(
-        x, case["boxes"], weight, stride=case["stride"], center_offset=case["o"]
-    )
-    torch.testing.assert_close(output, expected, atol=1e-8, rtol=1e-8)
-    gradient = torch.randn_like(expected)
+    output = adaptive_conv2d(x, boxes, weight, stride=case["stride"], center_offset=case["o"])
+    tolerance = 1e-8 if dtype == torch.double else 2e-3
+    torch.testing.assert_close(output.double(), expected, atol=tolerance, rtol=tolerance)
+    gradient = torch.randn_like(output)
     for a, b in zip(
         torch.autograd.grad(output, (x, weight), gradient),
-        torch.autograd.grad(expected, (x, weight), gradient),
+        torch.autograd.grad(expected, (x, weight), gradient.double()),
         strict=True,
     ):
-        torch.testing.assert_close(a, b, atol=1e-8, rtol=1e-8)
+        torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.usefixtures("implementation")

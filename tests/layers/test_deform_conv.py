@@ -84,6 +84,19 @@ def test_many_tiles_and_blocks(reference, offset_groups, channels_last):
         torch.testing.assert_close(a.double(), b, atol=3e-3, rtol=1e-3)
 
 
+def test_groups_that_begin_inside_a_portion_of_channels():
+    # 2 MB a group of channels: two groups of the weight and three of offsets over several portions.
+    torch.manual_seed(0)
+    x = torch.randn(1, 120, 140, 150)
+    weight, bias = torch.randn(4, 60, 3, 3), torch.randn(4)
+    offset = offsets_for(x, weight, 3, scale=2.0, padding=1)
+    in_portions = deform_conv2d(x, offset, weight, bias, padding=1)
+    whole = deform_conv2d(
+        x.contiguous(memory_format=torch.channels_last), offset, weight, bias, padding=1
+    )
+    torch.testing.assert_close(in_portions, whole.contiguous(), atol=1e-3, rtol=1e-4)
+
+
 @st.composite
 def cases(draw):
     """Small problems of any geometry, with offsets of every kind among them."""

@@ -62,7 +62,7 @@ def test_one_warning_at_the_first_use(absent):
         deform_conv2d(x, torch.zeros(1, 18, 4, 4), weight, padding=1)
     messages = [str(w.message) for w in caught if "cascade_rpn_d2" in str(w.message)]
     assert messages == [
-        "cascade_rpn_d2 runs its convolutions on a slower pure-torch fallback because it is absent "
+        "cascade_rpn_d2 runs its operators on a slower pure-torch fallback because it is absent "
         "(build it)."
     ]
     assert [w.filename for w in caught if "cascade_rpn_d2" in str(w.message)] == [__file__]

@@ -3,7 +3,6 @@
 // gradients are registered in Python, next to the functions that users call; those also give the
 // friendlier error messages.
 #include <ATen/autocast_mode.h>
-#include <ATen/ops/empty.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 #include <torch/version.h>

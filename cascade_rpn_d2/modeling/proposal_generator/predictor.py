@@ -46,7 +46,10 @@ class BoxPredictor(nn.Module):
                 initialize(layer)
 
     def forward(self, features: Sequence[Tensor]) -> Prediction:
-        """Predict from one (N, C, Hi, Wi) map a level, fastest from channels-last ones."""
+        """Predict from one (N, C, Hi, Wi) map a level, fastest from channels-last ones.
+
+        Both layers' weights are read, but the layers are not called: hooks on them do not run.
+        """
         weight, bias = self.deltas.weight, cast(Tensor, self.deltas.bias)
         if self.objectness is not None:
             weight = torch.cat((weight, self.objectness.weight))

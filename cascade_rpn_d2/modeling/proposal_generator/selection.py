@@ -2,7 +2,8 @@
 
 Why not Detectron2's ``find_top_rpn_proposals``: it walks over the images one by one and makes the
 host wait for the device several times for each. Here the batch is one tensor until the end, and the
-host waits once, to read how many proposals every image has. The proposals are the same.
+host waits once, to read how many proposals every image has. The proposals are the same, but for the
+order of equal scores.
 
 Shape shorthand: ``N`` images, ``L`` levels, ``Ri`` boxes an image on level i, ``P`` candidates of a
 level after the first top-k (padded), ``K`` proposals an image at most.

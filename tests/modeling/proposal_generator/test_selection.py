@@ -56,12 +56,34 @@ def test_equals_detectron2(pre_nms_topk, post_nms_topk, min_box_size):
 
 def test_across_levels_is_one_level_of_all_candidates():
     boxes, logits = scored_boxes()
+    best = [x.topk(min(40, x.shape[1])) for x in logits]
+    chosen = [
+        b.gather(1, x.indices[..., None].expand(-1, -1, 4))
+        for b, x in zip(boxes, best, strict=True)
+    ]
     theirs = find_top_rpn_proposals(
-        [torch.cat(boxes, dim=1)], [torch.cat(logits, dim=1)], SIZES, 0.6, 1000, 60, 0.0, False
+        [torch.cat(chosen, dim=1)],
+        [torch.cat([x.values for x in best], dim=1)],
+        SIZES,
+        0.6,
+        1000,
+        60,
+        0.0,
+        False,
     )
-    options = {**OPTIONS, "pre_nms_topk": 1000}
-    ours = select_proposals(boxes, logits, SIZES, nms_across_levels=True, **options)
+    ours = select_proposals(boxes, logits, SIZES, nms_across_levels=True, **OPTIONS)
     assert_equal_proposals(ours, theirs)
+
+
+def test_equal_logits_come_in_the_order_of_the_levels():
+    boxes, logits = scored_boxes()
+    found = select_proposals(boxes, [torch.zeros_like(x) for x in logits], SIZES, **OPTIONS)
+    sizes = [{tuple(b) for b in level[0].tolist()} for level in boxes]
+    levels = [
+        next(i for i, of_level in enumerate(sizes) if tuple(b) in of_level)
+        for b in found[0].proposal_boxes.tensor.tolist()
+    ]
+    assert levels == sorted(levels) and len(set(levels)) > 1
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -71,8 +93,11 @@ def test_numbers_that_are_not_finite(value):
     for tensor, image in ((logits[1], 0), (boxes[0], 2)):
         tensor[image, 3] = value
     logits[0][2, 3] = 100.0  # among the best
-    logits[1][0, 3] = value if value > 0 or math.isnan(value) else -math.inf
     found = select_proposals(boxes, logits, SIZES, **OPTIONS)
+    theirs = find_top_rpn_proposals(
+        [b.clone() for b in boxes], [x.clone() for x in logits], SIZES, 0.6, 40, 60, 0.0, False
+    )
+    assert_equal_proposals(found, theirs)
     for proposals in found:
         assert proposals.proposal_boxes.tensor.isfinite().all()
         assert proposals.objectness_logits.isfinite().all()

@@ -20,6 +20,7 @@ using at::Tensor;
 
 // With 9 taps and 256 outputs, a block's columns, weight and gradient of the weight take 0.7 MB.
 constexpr int64_t kTileCells = 128;
+constexpr int64_t kPlaneStride = kTileCells + 16;  // no power of 2: planes would share cache sets
 constexpr int64_t kMaxBlockChannels = 32;
 constexpr int64_t kMinBlockChannels = 16;
 
@@ -30,7 +31,6 @@ struct Problem {
   std::vector<Block> blocks;
   std::vector<int64_t> rank;  // of a block among those of its offset group
   Tensor grad_rows;     // (rows of the tiling, O)
-  Tensor grad_planes;   // (N, O, cells), or (1, O, rows of the tiling) for the active cells
   Tensor weight;        // (O, Kh, Kw, C / groups)
   Tensor pixels;        // (N, pixels, C)
   Tensor grad_pixels;   // (N, pixels, C), if asked for
@@ -51,18 +51,38 @@ template <typename T>
 struct Workspace {
   Scratch<Corners<T>> corners;
   Scratch<T> columns;
+  Scratch<T> rows, planes;  // a tile's gradient of the output: (cells, O) and (O, kPlaneStride)
   Scratch<Position<T>> slopes;
 
   Workspace(const Shape& shape, bool need_offset)
       : corners(kTileCells * shape.taps()),
         columns(kTileCells * shape.taps() * kMaxBlockChannels),
+        rows(kTileCells * shape.out_channels),
+        planes(kPlaneStride * shape.out_channels),
         slopes(need_offset ? kTileCells * shape.taps() : 0) {}
 };
 
+// The gradient of a tile's outputs as both products want it, for tile.rows() cells: those beyond the
+// tile are zero, so that the products have few sizes.
+template <typename T>
+Matrix<const T> lay_out(const Problem& problem, const Tile& tile, Workspace<T>& workspace) {
+  const int64_t outputs = problem.shape.out_channels;
+  Matrix<const T> rows{problem.grad_rows.const_data_ptr<T>() + tile.row * outputs, outputs};
+  if (tile.count != tile.rows()) {
+    T* end = std::copy_n(rows.data, tile.count * outputs, workspace.rows.data());
+    std::fill(end, workspace.rows.data() + tile.rows() * outputs, T(0));
+    rows.data = workspace.rows.data();
+  }
+  if (problem.mask[2]) {
+    turn(rows, tile.rows(), outputs, Matrix<T>{workspace.planes.data(), kPlaneStride});
+  }
+  return rows;
+}
+
 template <typename T>
 void run_tile(
-    const Problem& problem, const Tile& tile, size_t b, const T* weight, T* grad_weight,
-    Workspace<T>& workspace) {
+    const Problem& problem, const Tile& tile, size_t b, Matrix<const T> grad_rows, const T* weight,
+    T* grad_weight, Workspace<T>& workspace) {
   const Shape& shape = problem.shape;
   const Block& block = problem.blocks[b];
   const auto [need_input, need_offset, need_weight] = problem.mask;
@@ -74,23 +94,19 @@ void run_tile(
   T* columns = workspace.columns.data();
 
   if (need_weight) {  // grad_weight += grad_output^T columns
-    const Tensor& planes = problem.grad_planes;
-    const bool dense = problem.tiling.is_dense();
-    const T* grad = planes.const_data_ptr<T>() + first_output * planes.stride(1) +
-        (dense ? tile.image * planes.stride(0) + tile.cells[0] : tile.row);
+    const T* planes = workspace.planes.data() + first_output * kPlaneStride;
     gather(corners, count, pixels, shape.channels, block.channels(), columns);
+    std::fill(columns + tile.count * depth, columns + tile.rows() * depth, T(0));
     multiply(
-        outputs, depth, tile.count, Matrix<const T>{grad, planes.stride(1)},
+        outputs, depth, tile.rows(), Matrix<const T>{planes, kPlaneStride},
         Matrix<const T>{columns, depth}, Matrix<T>{grad_weight, depth}, /*add=*/true);
   }
   if (!need_input && !need_offset) {
     return;
   }
   // gradient of the columns = grad_output weight
-  const T* grad =
-      problem.grad_rows.const_data_ptr<T>() + tile.row * shape.out_channels + first_output;
   multiply(
-      tile.count, depth, outputs, Matrix<const T>{grad, shape.out_channels},
+      tile.rows(), depth, outputs, Matrix<const T>{grad_rows.data + first_output, grad_rows.stride},
       Matrix<const T>{weight, depth}, Matrix<T>{columns, depth}, /*add=*/false);
   if (need_input) {
     T* grad_pixels = problem.grad_pixels.mutable_data_ptr<T>() + map;
@@ -130,6 +146,7 @@ void run(const Problem& problem, const Policy& policy) {
     Workspace<T> workspace(shape, problem.mask[1]);
     for (int64_t index = 0; index < problem.tiling.size(); ++index) {
       const Tile& tile = problem.tiling[index];
+      const Matrix<const T> grad_rows = lay_out(problem, tile, workspace);
       int64_t placed = -1;
       for (int64_t b = begin; b < end; ++b) {
         if (problem.blocks[b].offset_group != placed) {
@@ -137,7 +154,7 @@ void run(const Problem& problem, const Policy& policy) {
           place_taps(policy, tile, placed, shape, workspace.corners.data());
         }
         run_tile<T>(
-            problem, tile, b, weights[b].template const_data_ptr<T>(),
+            problem, tile, b, grad_rows, weights[b].template const_data_ptr<T>(),
             need_weight ? grad_weights[b].template mutable_data_ptr<T>() : nullptr, workspace);
       }
     }
@@ -147,32 +164,17 @@ void run(const Problem& problem, const Policy& policy) {
   }
 }
 
-// The gradient of the output as both products want it, each without a copy where it lies so already.
+// The gradient of the output at the cells of the tiling: (rows, O).
 template <typename T>
-void lay_out_gradient(
-    Problem& problem, const Tensor& grad_output, const Tensor& active) {
-  const Shape& shape = problem.shape;
-  const auto [need_input, need_offset, need_weight] = problem.mask;
-  const bool rows_first = memory_format_of(grad_output) == at::MemoryFormat::ChannelsLast;
-  const auto channels_last = [&] {
-    return pixels_of<T>(grad_output);
-  };
-  if (active.defined()) {
-    const Tensor rows = grad_output.to(c10::CppTypeToScalarType<T>::value)
-                            .permute({0, 2, 3, 1})
-                            .reshape({-1, shape.out_channels});
-    problem.grad_rows = rows.index_select(0, active.view({-1}).nonzero().view({-1}));
-    problem.grad_planes = problem.grad_rows.t().contiguous().unsqueeze(0);
-    return;
+Tensor rows_of(const Tensor& grad_output, const Tensor& active) {
+  const int64_t outputs = grad_output.size(1);
+  if (!active.defined()) {
+    return pixels_of<T>(grad_output).view({-1, outputs});
   }
-  if (need_input || need_offset || rows_first) {
-    problem.grad_rows = channels_last();
-  }
-  if (need_weight) {
-    problem.grad_planes = rows_first
-        ? planes_of<T>(problem.grad_rows)
-        : grad_output.to(c10::CppTypeToScalarType<T>::value).contiguous().flatten(2);
-  }
+  return grad_output.permute({0, 2, 3, 1})
+      .reshape({-1, outputs})
+      .index_select(0, active.view({-1}).nonzero().view({-1}))
+      .to(c10::CppTypeToScalarType<T>::value);
 }
 
 }  // namespace
@@ -189,8 +191,9 @@ Gradients backward_cpu(
   const auto options = input.options().dtype(dtype);
   const auto [need_input, need_offset, need_weight] = mask;
   const int64_t threads = at::get_num_threads();
-  const int64_t block_channels = std::clamp(
-      (shape.channels + threads - 1) / threads, kMinBlockChannels, kMaxBlockChannels);
+  const int64_t of_thread = (shape.channels + threads - 1) / threads;
+  const int64_t block_channels =
+      std::clamp((of_thread + 7) / 8 * 8, kMinBlockChannels, kMaxBlockChannels);
 
   Problem problem{
       shape, mask, Tiling(shape, active, kTileCells, /*threads=*/1),
@@ -219,7 +222,7 @@ Gradients backward_cpu(
   AT_DISPATCH_FLOATING_TYPES(dtype, "sampled_conv2d_backward_cpu", [&] {
     if (problem.tiling.rows() > 0) {
       problem.pixels = pixels_of<scalar_t>(input);
-      lay_out_gradient<scalar_t>(problem, grad_output, active);
+      problem.grad_rows = rows_of<scalar_t>(grad_output, active);
       const Tensor values = rule.values.to(dtype).contiguous();
       with_policy<scalar_t>(
           rule, values, shape, [&](const auto& policy) { run<scalar_t>(problem, policy); });

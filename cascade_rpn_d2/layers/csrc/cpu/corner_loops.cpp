@@ -10,7 +10,7 @@ namespace {
 // A sum that is kept in this many parts lets compilers use vectors without reordering anything.
 constexpr int64_t kLanes = 16;
 
-// Corners lie anywhere in the map: asked for a few samples ahead, they arrive while others are summed.
+// Corners lie anywhere in the map: asked for ahead of time, they arrive while another sample is summed.
 constexpr int64_t kAhead = 1;
 
 template <typename T>

@@ -8,6 +8,7 @@
 
 #include "corner_loops.h"
 #include "layout.h"
+#include "order.h"
 
 namespace cascade_rpn_d2 {
 namespace {
@@ -21,7 +22,8 @@ constexpr int64_t kTileCells = 64;
 constexpr int64_t kBlockChannels = 256;
 constexpr int64_t kDepth = 512;
 // A map that is not channels-last is turned over a portion of its channels at a time: so that forward
-// takes no more than this, and 5 % of the output, besides the output.
+// takes no more than this, and 5 % of the output, besides the output. (Eight channels at least; and a
+// result of half precision is first made in float32.)
 constexpr int64_t kExtraBytes = int64_t{8} << 20;
 
 // What is turned over at a time.
@@ -187,13 +189,17 @@ Tensor forward_cpu(
   AT_DISPATCH_FLOATING_TYPES(dtype, "sampled_conv2d_cpu", [&] {
     with_policy<scalar_t>(rule, values, shape, [&](const auto& policy) {
       using Policy = std::decay_t<decltype(policy)>;
+      // Results that lie row by row can be written in any order.
+      const bool reorder = lies_by_pixel<scalar_t>(input) && cells_stray<scalar_t>(policy, shape);
       run<scalar_t>(
           Problem<scalar_t, Policy>{
               shape,
               policy,
               weight.to(dtype).contiguous(memory_format_of(weight)),
               bias.defined() ? bias.to(dtype).contiguous() : Tensor(),
-              Tiling(shape, active, kTileCells, at::get_num_threads()),
+              Tiling(
+                  shape, active, kTileCells, at::get_num_threads(),
+                  reorder ? by_place<scalar_t>(policy, shape) : std::vector<int64_t>{}),
               {output.mutable_data_ptr<scalar_t>(), format == at::MemoryFormat::ChannelsLast,
                shape.cells(), shape.out_channels}},
           input);

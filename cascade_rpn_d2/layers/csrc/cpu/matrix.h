@@ -21,7 +21,8 @@ struct Matrix {
 };
 
 // out = a b, or out += a b when `add`, with a (rows, depth), b (depth, columns), out (rows, columns).
-// Runs on the calling thread. A kernel is compiled for every new set of sizes, and kept.
+// Runs on the calling thread within parallel_for. A kernel is compiled for every new set of sizes and
+// strides and kept as long as its thread lives, so both should take few values.
 inline void multiply(
     int64_t rows, int64_t columns, int64_t depth, Matrix<const float> a, Matrix<const float> b,
     Matrix<float> out, bool add) {

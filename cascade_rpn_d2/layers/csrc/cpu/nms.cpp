@@ -61,6 +61,7 @@ CRPN_DEFINE_SUPPRESS(double)
 template <typename T>
 void run_group(
     const T* boxes, const bool* valid, int64_t count, double iou_threshold, bool* keep) {
+  const T threshold = exact_threshold<T>(iou_threshold);
   Candidates<T> candidates;
   for (int64_t i = 0; i < count; ++i) {
     if (valid[i]) {
@@ -73,8 +74,7 @@ void run_group(
       keep[candidates.index[i]] = true;
       suppress(
           candidates.x1.data(), candidates.y1.data(), candidates.x2.data(), candidates.y2.data(),
-          candidates.area.data(), i, size, exact_threshold<T>(iou_threshold),
-          candidates.suppressed.data());
+          candidates.area.data(), i, size, threshold, candidates.suppressed.data());
     }
   }
 }

@@ -3,9 +3,11 @@
 // for one block (tile cells, taps, block channels) stay in the cache between their gather and the GEMM.
 #pragma once
 
+#include <ATen/Context.h>
 #include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -55,46 +57,51 @@ struct Tile {
 };
 
 // All cells of a batch, or the active ones (N, Ho, Wo), as tiles of at most `limit` cells that keep
-// `threads` busy evenly.
+// `threads` busy evenly. `order`: the cells of every image (N, Ho * Wo) in the order to visit them, or
+// nothing for that of memory.
 class Tiling {
  public:
-  Tiling(const Shape& shape, const at::Tensor& active, int64_t limit, int64_t threads)
-      : dense_(!active.defined()) {
+  Tiling(
+      const Shape& shape, const at::Tensor& active, int64_t limit, int64_t threads,
+      const std::vector<int64_t>& order = {})
+      : dense_(!active.defined() && order.empty()) {
     std::vector<int64_t> rows{0};  // before every image
     if (dense_) {
       cells_.resize(shape.cells());  // every image has the same
       std::iota(cells_.begin(), cells_.end(), 0);
     }
-    const bool* is_active = dense_ ? nullptr : active.const_data_ptr<bool>();
+    const bool* is_active = active.defined() ? active.const_data_ptr<bool>() : nullptr;
     for (int64_t image = 0; image < shape.images; ++image) {
-      for (int64_t cell = 0; !dense_ && cell < shape.cells(); ++cell) {
-        if (is_active[image * shape.cells() + cell]) {
+      const int64_t first = image * shape.cells();
+      for (int64_t i = 0; !dense_ && i < shape.cells(); ++i) {
+        const int64_t cell = order.empty() ? i : order[first + i];
+        if (is_active == nullptr || is_active[first + cell]) {
           cells_.push_back(cell);
         }
       }
       rows.push_back(dense_ ? rows.back() + shape.cells() : static_cast<int64_t>(cells_.size()));
     }
     rows_ = rows.back();
-    tile_cells_ = even_tile(rows_, limit, threads);
+    const int64_t tile_cells = even_tile(rows_, limit, threads);
     for (int64_t image = 0; image < shape.images; ++image) {
       first_tile_.push_back(size());
-      for (int64_t row = rows[image]; row < rows[image + 1]; row += tile_cells_) {
+      for (int64_t row = rows[image]; row < rows[image + 1]; row += tile_cells) {
         const int64_t* cells = cells_.data() + row - (dense_ ? rows[image] : 0);
-        tiles_.push_back({image, row, cells, std::min(tile_cells_, rows[image + 1] - row)});
+        tiles_.push_back({image, row, cells, std::min(tile_cells, rows[image + 1] - row)});
       }
     }
     first_tile_.push_back(size());
   }
 
+  Tiling(const Tiling&) = delete;  // tiles point to the cells
   int64_t size() const { return static_cast<int64_t>(tiles_.size()); }
   int64_t rows() const { return rows_; }  // cells in all tiles
-  int64_t tile_cells() const { return tile_cells_; }  // most cells of a tile
   // Tiles [begin, end) of the images [first, last).
   std::pair<int64_t, int64_t> of_images(int64_t first, int64_t last) const {
     return {first_tile_[first], first_tile_[last]};
   }
   const Tile& operator[](int64_t index) const { return tiles_[index]; }
-  // Whether all cells are evaluated: the cells of a tile then follow each other.
+  // Whether all cells are evaluated in the order of memory: those of a tile then follow each other.
   bool is_dense() const { return dense_; }
 
  private:
@@ -106,7 +113,7 @@ class Tiling {
   }
 
   bool dense_;
-  int64_t rows_, tile_cells_;
+  int64_t rows_;
   std::vector<int64_t> cells_;
   std::vector<Tile> tiles_;
   std::vector<int64_t> first_tile_;  // of every image
@@ -149,12 +156,17 @@ void place_taps(
   }
 }
 
-// Uninitialised, aligned working memory of one thread.
+// Aligned working memory of one thread: uninitialised, or of NaN where torch fills its own so.
 template <typename T>
 class Scratch {
  public:
   explicit Scratch(int64_t size)
-      : memory_(c10::GetCPUAllocator()->allocate(static_cast<size_t>(size) * sizeof(T))) {}
+      : memory_(c10::GetCPUAllocator()->allocate(static_cast<size_t>(size) * sizeof(T))) {
+    const auto& context = at::globalContext();
+    if (context.deterministicAlgorithms() && context.deterministicFillUninitializedMemory()) {
+      std::memset(memory_.get(), 0xff, static_cast<size_t>(size) * sizeof(T));
+    }
+  }
   T* data() { return static_cast<T*>(memory_.get()); }
 
  private:

@@ -55,7 +55,7 @@ Gradients backward_cuda(
     const Placement placement{rule, values, shape};
     Operands operands(placement, active, input.permute({0, 2, 3, 1}).contiguous(), weight);
     const Tensor rows = rows_of(grad_output, active, input.scalar_type(), shape);
-    operands.for_each_tile([&](const Tile& tile) {
+    operands.for_each_tile([&](const CellRange& tile) {
       if (need_weight) {
         gather_columns(tile, operands.pixels, operands.columns);
         for (int64_t group = 0; group < shape.groups; ++group) {

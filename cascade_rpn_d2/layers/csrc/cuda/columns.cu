@@ -84,7 +84,7 @@ __global__ void offset_kernel(
 
 }  // namespace
 
-void gather_columns(const Tile& tile, const Tensor& pixels, Tensor& columns) {
+void gather_columns(const CellRange& tile, const Tensor& pixels, Tensor& columns) {
   AT_DISPATCH_FLOATING_TYPES_AND2(
       at::kHalf, at::kBFloat16, pixels.scalar_type(), "gather_columns", [&] {
         using T = at::opmath_type<scalar_t>;
@@ -101,7 +101,7 @@ void gather_columns(const Tile& tile, const Tensor& pixels, Tensor& columns) {
 }
 
 void offset_gradients(
-    const Tile& tile, const Tensor& grad_columns, const Tensor& pixels, Tensor& grad_offset) {
+    const CellRange& tile, const Tensor& grad_columns, const Tensor& pixels, Tensor& grad_offset) {
   AT_DISPATCH_FLOATING_TYPES_AND2(
       at::kHalf, at::kBFloat16, pixels.scalar_type(), "offset_gradients", [&] {
         using T = at::opmath_type<scalar_t>;

@@ -25,7 +25,7 @@ Tensor over_columns(
   const Tensor every_cell;
   Operands operands(placement, every_cell, pixels, weight);
   Tensor rows = at::empty({operands.cells(), shape.out_channels}, pixels.options());
-  operands.for_each_tile([&](const Tile& tile) {
+  operands.for_each_tile([&](const CellRange& tile) {
     gather_columns(tile, operands.pixels, operands.columns);
     for (int64_t group = 0; group < shape.groups; ++group) {
       Tensor out = operands.outputs_of(rows, group, tile);

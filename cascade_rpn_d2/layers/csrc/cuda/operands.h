@@ -37,18 +37,18 @@ struct Operands {
   const Shape& shape() const { return placement.shape; }
   int64_t cells() const { return shape().images * shape().cells(); }
   int64_t outputs() const { return shape().out_channels / shape().groups; }
-  at::Tensor columns_of(int64_t group, const Tile& tile) const {
+  at::Tensor columns_of(int64_t group, const CellRange& tile) const {
     return columns.select(1, group).narrow(0, 0, tile.size);
   }
   // The rows of a tile and the columns of a group in (N * cells, O).
-  at::Tensor outputs_of(const at::Tensor& rows, int64_t group, const Tile& tile) const {
+  at::Tensor outputs_of(const at::Tensor& rows, int64_t group, const CellRange& tile) const {
     return rows.narrow(0, tile.first, tile.size).narrow(1, group * outputs(), outputs());
   }
 
   template <typename Use>
   void for_each_tile(Use&& use) const {
     for (int64_t first = 0; first < cells(); first += columns.size(0)) {
-      use(Tile{placement, active, first, std::min(columns.size(0), cells() - first)});
+      use(CellRange{placement, active, first, std::min(columns.size(0), cells() - first)});
     }
   }
 };

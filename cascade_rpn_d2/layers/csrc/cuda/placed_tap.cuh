@@ -126,7 +126,7 @@ void launch_over_taps(
 }
 
 template <typename T>
-TapGrid<T> tap_grid(const Tile& tile) {
+TapGrid<T> tap_grid(const CellRange& tile) {
   const Shape& shape = tile.placement.shape;
   return {
       AnyTaps<T>(tile.placement), shape, tile.first,

@@ -125,7 +125,7 @@ void scatter(const TapGrid<T>& grid, const Scalar* grad_columns, T* grad_pixels)
 
 }  // namespace
 
-void scatter_columns(const Tile& tile, const Tensor& grad_columns, Tensor& grad_pixels) {
+void scatter_columns(const CellRange& tile, const Tensor& grad_columns, Tensor& grad_pixels) {
   AT_DISPATCH_FLOATING_TYPES_AND2(
       at::kHalf, at::kBFloat16, grad_columns.scalar_type(), "scatter_columns", [&] {
         using T = at::opmath_type<scalar_t>;
@@ -135,7 +135,7 @@ void scatter_columns(const Tile& tile, const Tensor& grad_columns, Tensor& grad_
       });
 }
 
-void scatter_columns_in_order(const Tile& tile, const Tensor& grad_columns, Tensor& grad_pixels) {
+void scatter_columns_in_order(const CellRange& tile, const Tensor& grad_columns, Tensor& grad_pixels) {
   AT_DISPATCH_FLOATING_TYPES_AND2(
       at::kHalf, at::kBFloat16, grad_columns.scalar_type(), "scatter_columns_in_order", [&] {
         using T = at::opmath_type<scalar_t>;
