@@ -67,7 +67,8 @@ def lines_figure(
         if (values[:, np.array([log_x, log_y])] <= 0).any():
             raise ValueError(f"'{name}' has a point that an axis of powers cannot show.")
         axes.plot(*values.T, marker="o", markersize=4, linewidth=2, label=name)
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, fontsize="medium")
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")
     axes.legend(frameon=False, loc="best")
