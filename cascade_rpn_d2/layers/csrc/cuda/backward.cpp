@@ -43,7 +43,8 @@ Gradients backward_cuda(
   const bool in_order = at::globalContext().deterministicAlgorithms();
   const int64_t depth = shape.taps() * shape.channels / shape.groups;
 
-  // Sums are kept in the compute dtype and rounded once, at the end.
+  // Sums over tiles are kept in the compute dtype and rounded at the end. What cuBLAS makes of a tile,
+  // its columns' gradient and its share of the weight's, is of the dtype of the map.
   Tensor grad_pixels = at::zeros(
       {need_input ? shape.images : 0, shape.height, shape.width, shape.channels}, options);
   Tensor grad_weights = at::zeros(
