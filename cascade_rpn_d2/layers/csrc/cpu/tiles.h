@@ -163,7 +163,8 @@ class Scratch {
   explicit Scratch(int64_t size)
       : memory_(c10::GetCPUAllocator()->allocate(static_cast<size_t>(size) * sizeof(T))) {
     const auto& context = at::globalContext();
-    if (context.deterministicAlgorithms() && context.deterministicFillUninitializedMemory()) {
+    if (size > 0 && context.deterministicAlgorithms() &&
+        context.deterministicFillUninitializedMemory()) {
       std::memset(memory_.get(), 0xff, static_cast<size_t>(size) * sizeof(T));
     }
   }
