@@ -1,7 +1,7 @@
 """What a detector is built of: assignment, sampling, box coding, and the proposal generators."""
 
 from .assignment import Assignment, IoUAssigner, RegionAssigner
-from .box_coder import BoxCoder
+from .box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .box_losses import IoULoss, SmoothL1Loss
 from .ground_truth import Grid, GroundTruth
 from .proposal_generator import (
@@ -31,4 +31,5 @@ __all__ = [
     "RegionAssigner",
     "SmoothL1Loss",
     "Stage",
+    "SymmetricBox2BoxTransform",
 ]

@@ -69,3 +69,37 @@ class BoxCoder:
 def _center_and_size(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x1, y1, x2, y2 = boxes.unbind(-1)
     return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+
+
+class SymmetricBox2BoxTransform:
+    """A :class:`BoxCoder` in the place of Detectron2's ``Box2BoxTransform``, for its own heads.
+
+    dw and dh are clamped on both sides, as mmdet does, so that converted weights give the same
+    boxes; Detectron2's class clamps them from above only, and cannot be subclassed.
+
+    Args:
+        weights: reciprocals of the standard deviations of (dx, dy, dw, dh).
+
+    Raises:
+        ValueError: if there are not four positive weights.
+    """
+
+    def __init__(self, weights: Sequence[float]):
+        self.weights = tuple(float(w) for w in weights)
+        if len(self.weights) != 4 or not all(w > 0 for w in self.weights):
+            raise ValueError(
+                f"weights must be four positive numbers (dx, dy, dw, dh), not {self.weights}."
+            )
+        self.coder = BoxCoder([1 / w for w in self.weights])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(weights={self.weights})"
+
+    def get_deltas(self, src_boxes: Tensor, target_boxes: Tensor) -> Tensor:
+        """Deltas (n, 4) that lead from ``src_boxes`` (n, 4) to ``target_boxes`` (n, 4)."""
+        return self.coder.encode(src_boxes, target_boxes)
+
+    def apply_deltas(self, deltas: Tensor, boxes: Tensor) -> Tensor:
+        """Boxes (n, k*4) that ``deltas`` (n, k*4), one set a class, make of ``boxes`` (n, 4)."""
+        per_class = deltas.unflatten(1, (-1, 4))  # (n, k*4) -> (n, k, 4)
+        return self.coder.decode(boxes[:, None], per_class).flatten(1)

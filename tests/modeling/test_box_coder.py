@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+from detectron2.modeling.box_regression import Box2BoxTransform
 
 from cascade_rpn_d2.layers import box_iou, clip_boxes
-from cascade_rpn_d2.modeling import BoxCoder
+from cascade_rpn_d2.modeling import BoxCoder, SymmetricBox2BoxTransform
 
 STAGE1 = BoxCoder((0.1, 0.1, 0.5, 0.5))
 STAGE2 = BoxCoder((0.05, 0.05, 0.1, 0.1))
@@ -59,3 +60,26 @@ def test_half_precision_deltas_are_decoded_in_float32():
 def test_bad_stds(stds):
     with pytest.raises(ValueError, match="four positive numbers"):
         BoxCoder(stds)
+
+
+def test_symmetric_transform_is_detectron2s_with_a_second_clamp():
+    weights = (10.0, 10.0, 5.0, 5.0)
+    ours, stock = SymmetricBox2BoxTransform(weights), Box2BoxTransform(weights)
+    boxes = torch.tensor([[4.0, -4, 36, 28], [10, 6, 58, 30]])
+    deltas = torch.randn(2, 12)
+    torch.testing.assert_close(
+        ours.apply_deltas(deltas, boxes), stock.apply_deltas(deltas, boxes), rtol=1e-5, atol=1e-4
+    )
+    targets = boxes + torch.tensor([3.0, -2, 9, 5])
+    torch.testing.assert_close(ours.get_deltas(boxes, targets), stock.get_deltas(boxes, targets))
+
+    shrinking = torch.tensor([[0.0, 0, -1000, -1000]])
+    side = ours.apply_deltas(shrinking, boxes[:1])
+    torch.testing.assert_close(side[0, 2:] - side[0, :2], torch.full((2,), 32 * 16 / 1000))
+    side = stock.apply_deltas(shrinking, boxes[:1])
+    assert (side[0, 2:] - side[0, :2] < 1e-6).all()
+
+
+def test_symmetric_transform_wants_four_positive_weights():
+    with pytest.raises(ValueError, match="four positive numbers"):
+        SymmetricBox2BoxTransform((10, 10, 0, 5))

@@ -2,7 +2,6 @@
 
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
-from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.meta_arch import GeneralizedRCNN
 from detectron2.modeling.poolers import ROIPooler
@@ -11,6 +10,8 @@ from detectron2.modeling.roi_heads import (
     FastRCNNOutputLayers,
     StandardROIHeads,
 )
+
+from cascade_rpn_d2.modeling import SymmetricBox2BoxTransform
 
 from .resnet_fpn import backbone, pixel_mean, pixel_std
 from .rpn import proposal_generator
@@ -39,7 +40,7 @@ model = L(GeneralizedRCNN)(
         ),
         box_predictor=L(FastRCNNOutputLayers)(
             input_shape=L(ShapeSpec)(channels=1024),
-            box2box_transform=L(Box2BoxTransform)(weights=[10.0, 10.0, 5.0, 5.0]),
+            box2box_transform=L(SymmetricBox2BoxTransform)(weights=[10.0, 10.0, 5.0, 5.0]),
             num_classes="${..num_classes}",
             smooth_l1_beta=1.0,
             test_score_thresh=0.05,

@@ -2,9 +2,10 @@
 
 from detectron2.config import LazyCall as L
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
-from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.proposal_generator import RPN, StandardRPNHead
+
+from cascade_rpn_d2.modeling import SymmetricBox2BoxTransform
 
 proposal_generator = L(RPN)(
     in_features=["p2", "p3", "p4", "p5", "p6"],
@@ -18,7 +19,7 @@ proposal_generator = L(RPN)(
     anchor_matcher=L(Matcher)(
         thresholds=[0.3, 0.7], labels=[0, -1, 1], allow_low_quality_matches=True
     ),
-    box2box_transform=L(Box2BoxTransform)(weights=[1.0, 1.0, 1.0, 1.0]),
+    box2box_transform=L(SymmetricBox2BoxTransform)(weights=[1.0, 1.0, 1.0, 1.0]),
     batch_size_per_image=256,
     positive_fraction=0.5,
     smooth_l1_beta=1.0 / 9,
