@@ -89,7 +89,7 @@ class AdaptiveAlignment(nn.Module):
 
 
 class LearnedAlignment(nn.Module):
-    """Deformable convolution with offsets learned from the map itself (Iterative RPN+, Figure 2d).
+    """Deformable convolution with offsets learned from the map itself (Iterative RPN+, Figure 2c).
 
     Args:
         in_channels: channels of the input maps.

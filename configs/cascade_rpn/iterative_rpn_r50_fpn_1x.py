@@ -1,0 +1,6 @@
+"""Iterative RPN, R-50 FPN, 1x: Table 1 (AR 48.5 / 55.4 / 58.8 on val2017)."""
+
+from ..common.models.iterative_rpn_fpn import model
+from .rpn_r50_fpn_1x import dataloader, lr_multiplier, optimizer, train
+
+train.output_dir = "output/cascade_rpn/iterative_rpn_r50_fpn_1x"
