@@ -25,6 +25,10 @@ ALLOWED = {
         "layers", "modeling", "config", "data", "evaluation", "visualization", "checkpoint",
         "model_zoo",
     },
+    "reproduce": {
+        "layers", "modeling", "config", "data", "evaluation", "visualization", "checkpoint",
+        "model_zoo", "engine",
+    },
     "benchmark": {"layers", "modeling", "visualization", "model_zoo"},
 }  # fmt: skip
 

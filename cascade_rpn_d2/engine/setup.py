@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,7 @@ def setup_config(
     test_data: str | None = None,
     output_dir: str | None = None,
     device: str | None = None,
+    adapt: Callable[[DictConfig], None] | None = None,
 ) -> DictConfig:
     """Load a config and change it as a command line says.
 
@@ -43,6 +44,7 @@ def setup_config(
         test_data: the same, to evaluate on. See :func:`use_data` for one without the other.
         output_dir: replaces ``train.output_dir``.
         device: replaces ``train.device``.
+        adapt: changes the config in place before anything else does.
 
     Raises:
         ValueError: if there is no such config, key or value; suggests what may have been meant.
@@ -59,6 +61,8 @@ def setup_config(
     defaults = get_config("common/train.py").train
     defaults.best_checkpoint = None
     config.train = OmegaConf.merge(defaults, config.train)
+    if adapt is not None:
+        adapt(config)
     if output_dir is not None:
         config.train.output_dir = output_dir
     if device is not None:

@@ -9,6 +9,7 @@ from .detections import draw_detections
 from .lines import lines_figure, plot_lines
 from .panels import Panel, panel_grid
 from .proposals import draw_ground_truth, draw_proposals, recall_caption
+from .rows import plot_rows
 from .sampling_points import draw_sampling_points, sampling_points
 from .stages import draw_stages
 
@@ -23,6 +24,7 @@ __all__ = [
     "panel_grid",
     "plot_lines",
     "plot_recall_curves",
+    "plot_rows",
     "recall_caption",
     "recall_figure",
     "sampling_points",

@@ -1,0 +1,20 @@
+"""The tables of the papers: their rows as data, and how to run them."""
+
+from .report import Report, markdown, write_report
+from .runner import Setting, reproduce
+from .scale import SCALES, Scale
+from .table import Row, Table, find_table, load_tables
+
+__all__ = [
+    "SCALES",
+    "Report",
+    "Row",
+    "Scale",
+    "Setting",
+    "Table",
+    "find_table",
+    "load_tables",
+    "markdown",
+    "reproduce",
+    "write_report",
+]

@@ -1,0 +1,60 @@
+"""How large an experiment of a table is run: as in the paper, or small enough for two CPU cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from ..config.authors import use_authors_geometry
+from ..data import num_classes
+from ..model_zoo import get_config
+from .shrink import shrink
+
+_SMALL = "demo/rpn.py"
+# Its way of reading photographs is used for data other than the demo's drawings.
+_PHOTOGRAPHS = "small/rpn_r18_fpn_1k.py"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One way to run experiments.
+
+    Args:
+        name: what it is called on a command line.
+        adapt: changes an experiment in place; told whether the data are the user's own.
+        data: what it runs on unless told otherwise.
+        seed: of all its runs.
+    """
+
+    name: str
+    adapt: Callable[[DictConfig, bool], None]
+    data: str
+    seed: int = 1
+
+
+def to_full(config: DictConfig, own_data: bool) -> None:
+    """The paper's protocol: its data, schedule and geometry, 16 images a batch."""
+    use_authors_geometry(config)
+
+
+def to_tiny(config: DictConfig, own_data: bool) -> None:
+    """The backbone, schedule and data of the demo; own images are read at 256 px."""
+    base = get_config(_SMALL)
+    if own_data:
+        photographs = get_config(_PHOTOGRAPHS).dataloader
+        for part in ("train", "test"):
+            base.dataloader[part].mapper.augmentations = photographs[part].mapper.augmentations
+    shrink(config, base)
+    if not own_data and config.model.get("roi_heads") is not None:
+        config.model.roi_heads.num_classes = num_classes(config.dataloader.train.dataset.names)
+
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        Scale("tiny", to_tiny, data="the demo dataset"),
+        Scale("full", to_full, data="COCO 2017"),
+    )
+}

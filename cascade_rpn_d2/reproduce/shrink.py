@@ -1,0 +1,102 @@
+"""An experiment made small enough for two CPU cores: what differs between rows stays, all else is
+that of a small baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from ..config.authors import is_of
+
+# Channels of the FPN and of fully connected layers, as the papers have them -> small ones.
+WIDTHS = {256: 64, 1024: 256}
+_WIDTH_KEYS = (
+    "in_channels",
+    "out_channels",
+    "channels",
+    "conv_dim",
+    "conv_dims",
+    "fc_dim",
+    "fc_dims",
+)
+
+
+def shrink(config: DictConfig, base: DictConfig) -> None:
+    """Give an experiment the backbone, data, optimizer and schedule of a small one, in place.
+
+    What an experiment is about (stages, alignment, metrics, losses, heads, numbers of samples)
+    stays. Its layers become as narrow as the small FPN, its anchors as small as those of ``base``
+    and all that is measured in anchors with them, and no more proposals are kept than there.
+
+    Args:
+        config: an experiment with a FPN of 256 channels and anchors of 8 strides.
+        base: a small experiment of proposals, with a FPN of 64 channels.
+    """
+    model, small = config.model, base.model
+    for key in ("backbone", "pixel_mean", "pixel_std"):
+        model[key] = small[key]
+    for part in ("proposal_generator", "roi_heads"):
+        if model.get(part) is not None:
+            _narrow(model[part])
+    if model.get("proposal_generator") is not None:
+        _shrink_generator(model.proposal_generator, small.proposal_generator)
+    pooler = model.get("roi_heads", {}).get("box_pooler")
+    if pooler is not None:
+        # Which level an RoI is read from: as for COCO, relative to the anchors.
+        pooler.canonical_box_size = 224 * _anchor_scale(small.proposal_generator) / 8
+    _take_data(config.dataloader, base.dataloader)
+    for key in ("optimizer", "lr_multiplier", "train"):
+        config[key] = base[key]
+
+
+def _narrow(node: Any) -> None:
+    """Replace widths below a node, in place."""
+    if isinstance(node, DictConfig):
+        for key in list(node):
+            if OmegaConf.is_interpolation(node, key):
+                continue
+            value = node[key]
+            if key in _WIDTH_KEYS and isinstance(value, int):
+                node[key] = WIDTHS.get(value, value)
+            elif key in _WIDTH_KEYS and isinstance(value, ListConfig):
+                node[key] = [WIDTHS.get(width, width) for width in value]
+            else:
+                _narrow(value)
+    elif isinstance(node, ListConfig):
+        for value in node:
+            _narrow(value)
+
+
+def _shrink_generator(generator: DictConfig, small: DictConfig) -> None:
+    scale = _anchor_scale(small)
+    before = _anchor_scale(generator)
+    generator.anchor_generator.sizes = small.anchor_generator.sizes
+    for key in ("pre_nms_topk", "post_nms_topk"):
+        generator[key] = [
+            min(own, most) for own, most in zip(generator[key], small[key], strict=True)
+        ]
+    for stage in generator.get("stages") or ():
+        if is_of(stage.assigner, "RegionAssigner"):
+            stage.assigner.anchor_scale = scale
+        if stage.align.get("dilation", 1) > 1:
+            # Taps on the edges of the anchor, to the nearest cell.
+            stage.align.dilation = max(1, round(stage.align.dilation * scale / before))
+
+
+def _anchor_scale(generator: DictConfig) -> float:
+    """Side of the anchors of a generator in strides."""
+    anchors = generator.anchor_generator
+    return anchors.sizes[0][0] / anchors.strides[0]
+
+
+def _take_data(dataloader: DictConfig, small: DictConfig) -> None:
+    """Datasets and how they are read, of ``small``; what proposals and evaluator are, as it was."""
+    for part in ("train", "test"):
+        ours, theirs = dataloader[part], small[part]
+        ours.dataset.names = theirs.dataset.names
+        ours.mapper.augmentations = theirs.mapper.augmentations
+        ours.num_workers = theirs.num_workers
+    dataloader.train.total_batch_size = small.train.total_batch_size
+    dataloader.train.mapper.image_format = small.train.mapper.image_format
+    dataloader.test.mapper.image_format = "${...train.mapper.image_format}"

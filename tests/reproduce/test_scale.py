@@ -1,0 +1,59 @@
+"""Experiments at the scales that tables are run at."""
+
+from __future__ import annotations
+
+import pytest
+from omegaconf import OmegaConf
+
+from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.config.authors import is_of
+from cascade_rpn_d2.reproduce import SCALES
+
+
+@pytest.mark.parametrize("name", ["rpn", "cascade_rpn"])
+def test_tiny_is_the_demo(name: str):
+    tiny = model_zoo.get_config(f"cascade_rpn/{name}_r50_fpn_1x.py")
+    SCALES["tiny"].adapt(tiny, False)
+    demo = model_zoo.get_config(f"demo/{name}.py")
+    tiny.train.output_dir = demo.train.output_dir
+    tiny.model.proposal_generator.setdefault("size_divisibility", 32)
+    demo.model.proposal_generator.setdefault("size_divisibility", 32)
+    for part in ("model", "dataloader", "optimizer", "lr_multiplier", "train"):
+        ours, theirs = (OmegaConf.to_container(c[part], resolve=True) for c in (tiny, demo))
+        assert ours == theirs, part
+
+
+def test_tiny_reads_own_photographs_small():
+    config = model_zoo.get_config("cascade_rpn/rpn_r50_fpn_1x.py")
+    SCALES["tiny"].adapt(config, True)
+    assert config.dataloader.test.mapper.augmentations[0].short_edge_length == 256
+    assert config.dataloader.train.mapper.augmentations[0].short_edge_length == 256
+
+
+def test_tiny_detector_has_narrow_heads_and_the_classes_of_the_demo():
+    config = model_zoo.get_config("cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py")
+    SCALES["tiny"].adapt(config, False)
+    heads = config.model.roi_heads
+    assert heads.num_classes < 80
+    assert list(heads.box_head.fc_dims) == [256, 256]
+    assert heads.box_head.input_shape.channels == 64
+    assert heads.box_predictor.input_shape.channels == 256
+    assert heads.box_pooler.canonical_box_size == 112
+    assert list(config.model.proposal_generator.post_nms_topk) == [300, 300]
+    assert is_of(config.dataloader.evaluator, "COCOEvaluator")
+    assert heads.batch_size_per_image == 256, "numbers of samples are the experiment's"
+
+
+def test_full_has_the_geometry_of_the_authors():
+    config = model_zoo.get_config("cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py")
+    SCALES["full"].adapt(config, False)
+    generator = config.model.proposal_generator
+    assert generator.anchor_generator.offset == 0.5
+    assert generator.stages[1].align.center_offset == 0.5
+    assert generator.stages[0].assigner.adjacent == "none"
+    assert list(generator.pre_nms_topk) == [1000, 1000]
+    assert config.model.roi_heads.box_pooler.pooler_type == "ROIAlign"
+    assert config.lr_multiplier.warmup_factor == pytest.approx(1 / 3)
+    assert list(config.model.pixel_mean) == [102.9801, 115.9465, 122.7717]
+    assert config.train.max_iter == 87_960 and config.dataloader.train.total_batch_size == 16
+    model_zoo.instantiate_model(config)
