@@ -1,5 +1,6 @@
-"""The yacs keys of this package, for users of YAML configs and of ``DefaultTrainer``."""
+"""The yacs keys of this package, and changes that make one experiment of another."""
 
+from .authors import use_authors_geometry
 from .defaults import add_cascade_rpn_config
 
-__all__ = ["add_cascade_rpn_config"]
+__all__ = ["add_cascade_rpn_config", "use_authors_geometry"]

@@ -7,15 +7,15 @@ method with an anchor offset of 0.5.
 
 from __future__ import annotations
 
-from typing import Any
-
 from omegaconf import DictConfig
+
+from .lazy import is_of
 
 # BGR, as the authors' "caffe" weights take it.
 PIXEL_MEAN = (102.9801, 115.9465, 122.7717)
 
 
-def use_authors_geometry(config: DictConfig) -> None:
+def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
     """Change an experiment in place to what the paper's numbers and the weights of 2019 are of.
 
     * anchors, and the adaptive convolution's centres, half a stride inside their cell;
@@ -27,9 +27,9 @@ def use_authors_geometry(config: DictConfig) -> None:
     * warm-up from a third of the learning rate.
 
     Args:
-        config: with ``model`` and ``lr_multiplier``.
+        model: a proposal network or a detector of this zoo.
+        lr_multiplier: its schedule.
     """
-    model = config.model
     generator = model.get("proposal_generator")
     if generator is not None:
         generator.anchor_generator.offset = 0.5
@@ -47,10 +47,4 @@ def use_authors_geometry(config: DictConfig) -> None:
         model.roi_heads.box_pooler.sampling_ratio = 2
     if all(deviation == 1.0 for deviation in model.pixel_std):
         model.pixel_mean = list(PIXEL_MEAN)
-    config.lr_multiplier.warmup_factor = 1.0 / 3
-
-
-def is_of(node: Any, name: str) -> bool:
-    """Whether a LazyCall makes an object of the class, or calls the function, with that name."""
-    target = node.get("_target_") if isinstance(node, DictConfig) else None
-    return str(getattr(target, "__qualname__", target)).rpartition(".")[2] == name
+    lr_multiplier.warmup_factor = 1.0 / 3

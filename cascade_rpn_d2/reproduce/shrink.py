@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from ..config.authors import is_of
+from ..config.lazy import is_of
 
 # Channels of the FPN and of fully connected layers, as the papers have them -> small ones.
 WIDTHS = {256: 64, 1024: 256}

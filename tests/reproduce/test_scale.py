@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
-from cascade_rpn_d2.config.authors import is_of
+from cascade_rpn_d2.config.lazy import is_of
 from cascade_rpn_d2.reproduce import SCALES
 
 

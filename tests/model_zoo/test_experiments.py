@@ -1,0 +1,129 @@
+"""Every experiment takes a training step and an inference, its backbone and layers shrunken."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from detectron2.modeling import GeneralizedRCNN
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.engine.setup import check_train
+from cascade_rpn_d2.model_zoo import instantiate_model
+from cascade_rpn_d2.modeling import CascadeRPN
+from cascade_rpn_d2.reproduce import SCALES
+
+EXPERIMENTS = [name for name in model_zoo.list_configs() if name.endswith("_1x.py")]
+STAGED = [
+    name for name in EXPERIMENTS if "rcnn" not in name and not re.search("/rpn|one_anchor", name)
+]
+
+
+def shrunken(name: str) -> nn.Module:
+    config = model_zoo.get_config(name)
+    SCALES["tiny"].adapt(config, True)  # leaves the number of classes as it is
+    if config.model.get("roi_heads") is not None:
+        config.model.roi_heads.num_classes = 3
+    return instantiate_model(config)
+
+
+def batch(model: nn.Module) -> list[dict]:
+    """An image with objects and an empty one, and proposals where the model makes none."""
+    inputs = []
+    for boxes in ([[4.0, 4, 54, 44], [70, 40, 86, 56]], []):
+        truth = Instances((64, 96))
+        truth.gt_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4))
+        truth.gt_classes = torch.arange(len(boxes))
+        given = {
+            "image": torch.randint(0, 255, (3, 64, 96)).float(),
+            "instances": truth,
+            "height": 128,
+            "width": 192,
+        }
+        if isinstance(model, GeneralizedRCNN) and model.proposal_generator is None:
+            proposals = Instances((64, 96))
+            proposals.proposal_boxes = Boxes(torch.tensor([[8.0, 9, 61, 52], [0, 0, 20, 20]]))
+            proposals.objectness_logits = torch.tensor([2.0, 1])
+            given["proposals"] = proposals
+        inputs.append(given)
+    return inputs
+
+
+def losses_of(model: nn.Module) -> dict[str, Tensor]:
+    with EventStorage():
+        return model(batch(model))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_step_and_an_inference(name: str):
+    model = shrunken(name)
+    losses = losses_of(model)
+    assert all(loss.isfinite() for loss in losses.values())
+    sum(losses.values()).backward()
+    without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without, "distributed training would wait for these"
+    with torch.no_grad():
+        outputs = model.eval()(batch(model))
+    assert len(outputs) == 2
+    for output in outputs:
+        (found,) = output.values()
+        assert found.image_size == (128, 192)
+        boxes = found.proposal_boxes if "proposals" in output else found.pred_boxes
+        assert boxes.tensor.isfinite().all()
+
+
+@pytest.mark.parametrize("name", STAGED)
+def test_gradient_of_the_last_stage(name: str):
+    model = shrunken(name)
+    generator = model.proposal_generator
+    assert isinstance(generator, CascadeRPN)
+    number = len(generator.stages)
+    losses = losses_of(model)
+    sum(v for k, v in losses.items() if k.startswith(f"loss_rpn_stage{number}_")).backward()
+    for index, stage in enumerate(generator.stages[:-1]):
+        parts = [stage.predictor.deltas, stage.predictor.objectness]
+        for part in filter(None, parts):
+            assert all(p.grad is None or not p.grad.any() for p in part.parameters())
+        # Boxes carry no gradient; bridged features do.
+        bridged = index == 0 and stage.bridge
+        reached = [p.grad is not None and bool(p.grad.any()) for p in stage.align.parameters()]
+        assert all(reached) if bridged else not any(reached)
+    assert generator.stages[-1].predictor.deltas.weight.grad.any()
+    assert model.backbone.fpn_lateral2.weight.grad.any()
+
+
+@pytest.mark.parametrize("name", model_zoo.list_configs())
+def test_runs_have_folders_of_their_own_and_valid_options(name: str):
+    config = model_zoo.get_config(name)
+    assert config.train.output_dir == f"output/{name.removesuffix('.py')}"
+    config.train.device = "cpu"
+    check_train(config.train)
+
+
+def test_the_rows_of_table_3_add_up_to_cascade_rpn():
+    rows = model_zoo.get_config("cascade_rpn/ablations/stats_r50_fpn_1x.py")
+    whole = model_zoo.get_config("cascade_rpn/cascade_rpn_r50_fpn_1x.py")
+    for ours, last in zip(
+        rows.model.proposal_generator.stages, whole.model.proposal_generator.stages, strict=True
+    ):
+        ours.box_loss, ours.loc_weight = last.box_loss, last.loc_weight
+    for ours in rows.model.proposal_generator.stages:
+        ours.setdefault("cls_weight", 1.0)
+        ours.setdefault("bridge", False)
+    for last in whole.model.proposal_generator.stages:
+        last.setdefault("cls_weight", 1.0)
+        last.setdefault("bridge", False)
+    assert OmegaConf.to_container(rows.model) == OmegaConf.to_container(whole.model)
+
+
+def test_names_follow_the_pattern():
+    for name in model_zoo.list_configs():
+        if name.startswith("cascade_rpn/"):
+            assert re.fullmatch(
+                r"cascade_rpn/(ablations/|authors/)?[a-z0-9_]+_r50_fpn_1x\.py", name
+            )
