@@ -1,0 +1,55 @@
+"""The tables of the projects name experiments that exist, and agree with themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.reproduce import Table, load_tables
+
+
+@pytest.fixture(scope="module")
+def tables(repository: Path) -> dict[str, Table]:
+    return {
+        f"{file.parent.name}/{name}": table
+        for file in sorted((repository / "projects").glob("*/tables.py"))
+        for name, table in load_tables(file).items()
+    }
+
+
+def test_cascade_rpn_has_its_seven_tables(tables: dict[str, Table]):
+    assert {f"cascade_rpn/table{n}" for n in range(1, 8)} <= tables.keys()
+    lengths = [len(tables[f"cascade_rpn/table{n}"].rows) for n in range(1, 8)]
+    assert lengths == [9, 12, 7, 3, 3, 3, 2]
+
+
+def test_configs_exist_and_are_evaluated_by_the_metrics_of_the_table(tables: dict[str, Table]):
+    for key, table in tables.items():
+        tasks = {metric.partition("/")[0] for metric in table.metrics}
+        evaluator = {"box_proposals": "ProposalRecallEvaluator", "bbox": "COCOEvaluator"}
+        for row in table.rows:
+            for name in filter(None, (row.config, row.proposals)):
+                assert name in model_zoo.list_configs(), f"{key}, {row.name}"
+            if row.config is not None:
+                config = model_zoo.get_config(row.config)
+                target = str(config.dataloader.evaluator._target_)
+                assert all(evaluator[task] in target for task in tasks), f"{key}, {row.name}"
+                takes_proposals = config.model.get("proposal_generator") is None
+                assert takes_proposals == (row.proposals is not None)
+
+
+def test_rows_of_one_experiment_have_one_number(tables: dict[str, Table]):
+    published: dict[tuple[str, str], float | None] = {}
+    for table in tables.values():
+        for row in table.rows:
+            for metric, value in zip(table.metrics, row.published, strict=True):
+                if row.config is not None:
+                    assert published.setdefault((row.config, metric), value) == value
+
+
+def test_published_numbers_are_per_cent(tables: dict[str, Table]):
+    for table in tables.values():
+        for row in table.rows:
+            assert all(value is None or 10 < value < 90 for value in row.published)

@@ -1,0 +1,112 @@
+"""Rows of a table are run once, go on where they were stopped, and share runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cascade_rpn_d2.engine import Trainer
+from cascade_rpn_d2.reproduce import SCALES, Report, Row, Setting, Table, reproduce, runner
+from tests.engine.tiny_data import write_dataset
+
+TABLE = Table(
+    "Parts",
+    ("box_proposals/AR@100",),
+    "COCO val2017",
+    (
+        Row("Quoted", None, (10.0,)),
+        Row("RPN", "cascade_rpn/rpn_r50_fpn_1x.py", (44.6,)),
+        Row("Cascade", "cascade_rpn/ablations/cascade_r50_fpn_1x.py", (48.2,)),
+        Row("The same again", "cascade_rpn/rpn_r50_fpn_1x.py", (44.6,)),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_dataset(tmp_path_factory.mktemp("tiny_data"))
+
+
+@pytest.fixture(autouse=True)
+def _no_logging_to_closed_files() -> Iterator[None]:
+    yield
+    for name in ("detectron2", "fvcore", "cascade_rpn_d2"):
+        logging.getLogger(name).handlers.clear()
+
+
+@pytest.fixture
+def setting(data: str, tmp_path: Path) -> Callable[..., Setting]:
+    def make(*overrides: str) -> Setting:
+        options = ["train.max_iter=2", "train.checkpointer.period=1", *overrides]
+        return Setting(SCALES["tiny"], tmp_path, data, data, options, "cpu")
+
+    return make
+
+
+def test_two_rows(setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    trained = []
+
+    def train(config, resume):
+        trained.append(Path(config.train.output_dir).name)
+        return original(config, resume=resume)
+
+    original = runner.train
+    monkeypatch.setattr(runner, "train", train)
+    report = reproduce("p/t", TABLE, setting(), ["RPN", "Cascade"])
+    assert trained == ["rpn_r50_fpn_1x", "cascade_r50_fpn_1x"]
+    values = [report.values(row)[0] for row in TABLE.rows]
+    assert values[0] is None
+    assert all(value is not None and 0 <= value <= 100 for value in values[1:])
+    assert values[1] == values[3], "one experiment, one run"
+    assert {f.suffix for f in tmp_path.glob("p_t.*")} == {".md", ".json", ".png"}
+
+    again = reproduce("p/t", TABLE, setting())
+    assert len(trained) == 2, "all rows are done"
+    assert [again.values(row) for row in TABLE.rows] == [report.values(row) for row in TABLE.rows]
+
+    with pytest.raises(ValueError, match="another config: give another --output-dir"):
+        reproduce("p/t", TABLE, setting("optimizer.lr=0.1"), ["RPN"])
+
+
+def test_a_stopped_row_goes_on(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def run(name: str) -> Report:
+        return reproduce("p/t", TABLE, replace(setting(), output_dir=tmp_path / name), ["RPN"])
+
+    def stop(trainer) -> None:
+        if trainer.iter == 1:
+            raise KeyboardInterrupt
+        step(trainer)
+
+    whole = run("whole")
+    step = Trainer.run_step
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "run_step", stop)
+        run("stopped")
+    resumed = run("stopped")
+    row = TABLE.rows[1]
+    assert resumed.measured[row] == whole.measured[row]
+    log = (tmp_path / "stopped/cascade_rpn/rpn_r50_fpn_1x/log.txt").read_text()
+    assert "first iteration 1" in log
+
+
+def test_every_row_has_the_budget_seed_and_data_of_the_setting(setting: Callable[..., Setting]):
+    for row in TABLE.choose():
+        config = setting("train.seed=7").config(row.config or "")
+        assert (config.train.max_iter, config.train.seed) == (2, 7)
+        assert config.train.best_checkpoint is None and config.train.eval_period == 0
+        assert config.dataloader.test.dataset.names == config.dataloader.train.dataset.names
+
+
+def test_fingerprint_is_of_what_decides_the_outcome(setting: Callable[..., Setting]):
+    def mark(*overrides: str) -> str:
+        return runner.fingerprint(setting(*overrides).config("cascade_rpn/rpn_r50_fpn_1x.py"))
+
+    assert mark() == mark() == mark("train.output_dir=elsewhere")
+    assert mark() != mark("train.seed=2")
+    assert mark() != mark("optimizer.lr=0.1")
