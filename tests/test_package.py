@@ -16,7 +16,7 @@ ALLOWED = {
     "layers": set(),
     "modeling": {"layers"},
     "config": {"layers", "modeling"},
-    "data": {"layers"},
+    "data": {"layers", "checkpoint"},
     "evaluation": {"layers", "data"},
     "visualization": {"layers"},
     "checkpoint": {"layers", "modeling"},

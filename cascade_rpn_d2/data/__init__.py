@@ -1,17 +1,25 @@
-"""Data: COCO-format folders, the demo dataset, a mapper, and a loader that resumes exactly."""
+"""Data: COCO-format folders, the demo dataset, precomputed proposals, a mapper, and a loader that
+resumes exactly."""
 
 from .coco_file import AnnotationFileError
 from .coco_folder import num_classes, register_coco_folder
 from .demo import register_demo_dataset
 from .loader import build_train_loader
 from .mapper import DatasetMapper, UnreadableImageError
+from .proposal_dataset import get_detection_dataset_with_proposals
+from .proposal_file import ProposalFile, ProposalFileError, read_proposals, write_proposals
 
 __all__ = [
     "AnnotationFileError",
     "DatasetMapper",
+    "ProposalFile",
+    "ProposalFileError",
     "UnreadableImageError",
     "build_train_loader",
+    "get_detection_dataset_with_proposals",
     "num_classes",
+    "read_proposals",
     "register_coco_folder",
     "register_demo_dataset",
+    "write_proposals",
 ]
