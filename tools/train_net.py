@@ -31,6 +31,8 @@ def parse_args() -> argparse.Namespace:
     for option, text in {
         "--train-data": "images_dir:annotations.json in COCO format to train on",
         "--test-data": "images_dir:annotations.json in COCO format to evaluate on",
+        "--train-proposals": "file of tools/dump_proposals.py to train Fast R-CNN on",
+        "--test-proposals": "file of tools/dump_proposals.py to evaluate Fast R-CNN on",
         "--output-dir": "folder of checkpoints, metrics and results (train.output_dir)",
     }.items():
         parser.add_argument(option, help=text)
@@ -43,6 +45,8 @@ def main(args: argparse.Namespace) -> None:
         args.opts,
         train_data=args.train_data,
         test_data=args.test_data,
+        train_proposals=args.train_proposals,
+        test_proposals=args.test_proposals,
         output_dir=args.output_dir,
         device="cpu" if args.num_gpus == 0 else None,
     )

@@ -1,7 +1,8 @@
-"""Training and evaluation from a config."""
+"""Training, evaluation and dumps of proposals from a config."""
 
 from .evaluation import evaluate, evaluate_checkpoint
 from .launch import launch
+from .proposal_dump import dump_proposals
 from .setup import setup_config
 from .train_loop import train
 from .trainer import Trainer, TrainingDiverged
@@ -9,6 +10,7 @@ from .trainer import Trainer, TrainingDiverged
 __all__ = [
     "Trainer",
     "TrainingDiverged",
+    "dump_proposals",
     "evaluate",
     "evaluate_checkpoint",
     "launch",

@@ -17,6 +17,7 @@ from tabulate import tabulate
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
+from .proposal_data import check_proposals
 from .setup import prepare_run
 
 logger = logging.getLogger(__name__)
@@ -58,9 +59,11 @@ def evaluate_checkpoint(config: DictConfig, *, resume: bool = False) -> Results:
     """Evaluate ``train.init_checkpoint``, or with ``resume`` the last checkpoint of the output dir.
 
     Raises:
-        ValueError: if there is nothing to evaluate, or the checkpoint is of another model.
+        ValueError: if there is nothing to evaluate, if the checkpoint is of another model, or if a
+            file of proposals does not fit the data.
         OSError: if there is no such checkpoint.
     """
+    check_proposals(config, training=False)
     prepare_run(config)
     if config.dataloader.get("test") is None or config.dataloader.get("evaluator") is None:
         raise ValueError(

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..data import num_classes, register_coco_folder
 from ..model_zoo import apply_overrides, get_config
+from .proposal_data import use_proposals
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ def setup_config(
     *,
     train_data: str | None = None,
     test_data: str | None = None,
+    train_proposals: str | None = None,
+    test_proposals: str | None = None,
     output_dir: str | None = None,
     device: str | None = None,
     adapt: Callable[[DictConfig], None] | None = None,
@@ -42,6 +45,8 @@ def setup_config(
         overrides: ``key=value`` of existing keys, ``+key=value`` of new ones; they come last.
         train_data: ``images_dir:annotations.json`` in COCO format to train on.
         test_data: the same, to evaluate on. See :func:`use_data` for one without the other.
+        train_proposals: file of the proposals to train Fast R-CNN and its like on.
+        test_proposals: the same, to evaluate on.
         output_dir: replaces ``train.output_dir``.
         device: replaces ``train.device``.
         adapt: changes the config in place before anything else does.
@@ -68,6 +73,8 @@ def setup_config(
     if device is not None:
         config.train.device = device
     use_data(config, train_data, test_data)
+    use_proposals(config, "train", train_proposals, other_data=train_data is not None)
+    use_proposals(config, "test", test_proposals, other_data=test_data is not None)
     override(config, overrides)
     check_train(config.train)
     return config
@@ -169,21 +176,29 @@ def prepare_run(config: DictConfig) -> None:
         OSError: if the folder cannot be made.
     """
     folder = config.train.output_dir
-    rank = comm.get_rank()
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise OSError(
             f"Cannot make the output folder {folder} ({error.strerror}): give another --output-dir."
         ) from error
+    start_logging(folder)
+    if comm.is_main_process():
+        LazyConfig.save(config, os.path.join(folder, "config.yaml"))
+    logger.info("torch %s on %s, output in %s", torch.__version__, config.train.device, folder)
+
+
+def start_logging(folder: str | None = None) -> None:
+    """Show what this package and Detectron2 log, in the main process.
+
+    Args:
+        folder: where every process also writes a ``log.txt``.
+    """
     for name in _LOGGERS:
         # A second run in one process logs to its own folder, and each line once.
         logging.getLogger(name).handlers.clear()
         setup_logger.cache_clear()
-        setup_logger(folder, distributed_rank=rank, name=name, enable_propagation=True)
-    if comm.is_main_process():
-        LazyConfig.save(config, os.path.join(folder, "config.yaml"))
-    logger.info("torch %s on %s, output in %s", torch.__version__, config.train.device, folder)
+        setup_logger(folder, distributed_rank=comm.get_rank(), name=name, enable_propagation=True)
 
 
 def _select(config: DictConfig, key: str) -> Any:

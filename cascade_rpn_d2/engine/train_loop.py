@@ -20,6 +20,7 @@ from torch import nn
 from ..checkpoint import Checkpointer, write_atomically
 from .evaluation import Results, evaluate
 from .hooks import BestCheckpointer, MovingAverage
+from .proposal_data import check_proposals
 from .setup import prepare_run
 from .trainer import Trainer, seed_everything
 
@@ -46,8 +47,9 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     Raises:
         TrainingDiverged: if a loss becomes NaN or infinite.
         OSError: if a file cannot be read or written.
-        ValueError: if a checkpoint is of another model.
+        ValueError: if a checkpoint is of another model, or files of proposals do not fit the data.
     """
+    check_proposals(config, training=True)
     prepare_run(config)
     options = config.train
     seed = comm.shared_random_seed() if options.seed is None else options.seed

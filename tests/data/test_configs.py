@@ -45,6 +45,24 @@ def test_detection_differs_in_the_evaluator_alone(load):
     assert detection.train == proposals.train and detection.test == proposals.test
 
 
+def test_proposals_differ_from_detection_in_the_datasets_alone(load):
+    detection, data = load("coco_detection").dataloader, load("coco_proposals").dataloader
+    for part in ("train", "test"):
+        before, after = detection[part], data[part]
+        assert after.mapper.pop("precomputed_proposal_topk") == 300
+        assert after.mapper == before.mapper
+        for key in ("names", "filter_empty"):
+            assert after.dataset[key] == before.dataset[key]
+        assert after.dataset.proposal_files is None and after.dataset.allow_pickle is False
+    assert data.evaluator == detection.evaluator
+
+
+def test_fewer_proposals_are_one_override(load):
+    data = load("coco_proposals").dataloader
+    data.train.mapper.precomputed_proposal_topk = 100
+    assert (data.train.dataset.topk, data.test.dataset.topk) == (100, 300)
+
+
 def test_demo_loads_and_evaluates(load, monkeypatch):
     monkeypatch.setattr(demo, "SPLITS", {demo.TRAIN: 10, demo.VAL: 2})
     data = load("demo").dataloader

@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.data import num_classes
-from cascade_rpn_d2.engine import setup_config
+from cascade_rpn_d2.engine import setup_config, train
 from cascade_rpn_d2.engine.predictor import Categories
+from cascade_rpn_d2.engine.proposal_data import use_proposals
 from cascade_rpn_d2.engine.setup import check_train, prepare_run, use_data
 from tests.engine.conftest import TINY_CONFIG
 from tests.engine.tiny_data import write_dataset
@@ -185,3 +186,37 @@ def test_a_config_of_detectron2_gets_the_training_keys_it_lacks():
     config = setup_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.py", device="cpu")
     assert (config.train.accumulate, config.train.best_checkpoint) == (1, None)
     assert config.train.max_iter == 90_000
+
+
+def fast_rcnn(*arguments, **options):
+    name = "small/cascade_rpn_fast_rcnn_r18_fpn_1k"
+    return setup_config(name, *arguments, device="cpu", **options)
+
+
+def test_files_of_proposals_take_the_place_of_the_configs():
+    config = fast_rcnn(train_proposals="a.npz", test_proposals="b.npz")
+    assert list(config.dataloader.train.dataset.proposal_files) == ["a.npz"]
+    assert list(config.dataloader.test.dataset.proposal_files) == ["b.npz"]
+    override = ["dataloader.train.dataset.proposal_files=[c.npz]"]
+    config = fast_rcnn(override, train_proposals="a.npz")
+    assert list(config.dataloader.train.dataset.proposal_files) == ["c.npz"]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_config_that_takes_no_proposals_refuses_them(part):
+    message = f"--{part}-proposals is given, but .* takes no proposal_files"
+    with pytest.raises(ValueError, match=message):
+        setup_config(TINY_CONFIG, **{f"{part}_proposals": "a.npz"})
+
+
+def test_other_data_do_not_keep_the_proposals_of_the_configs(tmp_path):
+    config = fast_rcnn()
+    datasets = config.dataloader.train.dataset, config.dataloader.test.dataset
+    for dataset in datasets:
+        dataset.proposal_files = ["of_coco.npz"]
+    use_proposals(config, "train", None, other_data=True)
+    use_proposals(config, "test", None)
+    assert [d.proposal_files for d in datasets] == [None, ["of_coco.npz"]]
+    use_data(config, folder(tmp_path / "train", "cat"), None)
+    with pytest.raises(ValueError, match=r"No file of proposals .*give it as --train-proposals"):
+        train(config)

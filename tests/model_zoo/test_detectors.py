@@ -52,3 +52,30 @@ def test_the_recipe_of_cascade_rpn_beneath_a_detector():
     assert (config.train.clip_grad_norm, config.train.max_iter) == (35.0, 87_960)
     alone = model_zoo.get_config("cascade_rpn/cascade_rpn_r50_fpn_1x.py")
     assert [s.loc_weight for s in alone.model.proposal_generator.stages] == [10.0, 10.0]
+
+
+def test_the_small_fast_rcnn_has_the_heads_of_cascade_rpns_detector():
+    config = model_zoo.get_config("small/cascade_rpn_fast_rcnn_r18_fpn_1k.py")
+    heads = config.model.roi_heads
+    assert heads.batch_size_per_image == 256
+    assert list(heads.proposal_matcher.thresholds) == [0.65]
+    assert list(heads.box_predictor.box2box_transform.weights) == [25.0, 25.0, 12.5, 12.5]
+    assert (heads.box_predictor.loss_weight.loss_cls, heads.box_predictor.test_score_thresh) == (
+        1.5,
+        0.001,
+    )
+    generator = model_zoo.get_config("small/cascade_rpn_r18_fpn_1k.py")
+    assert config.model.backbone == generator.model.backbone
+    for part in ("train", "test"):
+        mapper = config.dataloader[part].mapper
+        assert mapper.pop("precomputed_proposal_topk") == 300
+        assert mapper == generator.dataloader[part].mapper
+    model = instantiate_model(config)
+    assert model.proposal_generator is None
+    proposals = Instances((64, 96))
+    proposals.proposal_boxes = Boxes(torch.tensor([[10.0, 10, 60, 50]]))
+    proposals.objectness_logits = torch.zeros(1)
+    with torch.no_grad():
+        image = torch.zeros(3, 64, 96)
+        output = model.eval()([{"image": image, "proposals": proposals}])[0]
+    assert output["instances"].image_size == (64, 96)
