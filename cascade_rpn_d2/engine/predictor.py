@@ -26,6 +26,7 @@ from ..model_zoo import (
     find_weights,
     get_config,
     instantiate_model,
+    require_images_suffice,
 )
 
 
@@ -158,10 +159,12 @@ def load_predictor(
         device: where to run; a GPU if there is one by default.
 
     Raises:
-        ValueError: if config, overrides, device or weights do not exist or do not fit together.
+        ValueError: if config, overrides, device or weights do not exist or do not fit together, or
+            if the model needs precomputed proposals.
         OSError: if the weights cannot be read.
     """
     config = apply_overrides(get_config(config_file), overrides)
+    require_images_suffice(config, config_file)
     where, file = choose_device(device), find_weights(config_file, weights)
     model = instantiate_model(config, config_file)
     Checkpointer(model).load(file, checkpointables=[])

@@ -13,7 +13,7 @@ from torch import nn
 from ..checkpoint import Checkpointer
 from .checkpoints import get_checkpoint_file, has_checkpoint
 from .config_files import get_config, get_config_file
-from .input_format import InputFormat
+from .input_format import InputFormat, require_images_suffice
 from .lazy_model import instantiate_model
 
 
@@ -48,12 +48,14 @@ def get_predictor_cfg(name: str, weights: str | os.PathLike[str] | None = None) 
         weights: file or URL of the weights; those of the zoo by default.
 
     Raises:
-        ValueError: if there is no such config, if its test mapper does more than one resize, or if
-            no weights are given and the zoo has none: random ones would be of no use to anyone.
+        ValueError: if there is no such config, if its test mapper does more than one resize, if its
+            model needs precomputed proposals, or if no weights are given and the zoo has none:
+            random ones would be of no use to anyone.
         FileNotFoundError: if there is no file of weights at the given path.
     """
     file = get_config_file(name)
     config = get_config(file)
+    require_images_suffice(config, name)
     inputs = InputFormat.from_config(config)
     cfg = get_cfg()
     cfg.MODEL.META_ARCHITECTURE = "LazyModel"

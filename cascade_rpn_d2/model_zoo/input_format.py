@@ -60,6 +60,26 @@ class InputFormat:
         return cls(image_format, min_size, max_size, datasets)
 
 
+def require_images_suffice(config: DictConfig, name: str) -> None:
+    """Refuse a detector that cannot predict from an image alone.
+
+    Args:
+        config: a LazyConfig.
+        name: how to call the config in the message.
+
+    Raises:
+        ValueError: if its model has no proposal generator of its own.
+    """
+    model = _select(config, "model")
+    if OmegaConf.is_dict(model) and "proposal_generator" in model and model.get("roi_heads"):
+        if model.proposal_generator is None:
+            raise ValueError(
+                f"The model of {name} has no proposal generator, it needs precomputed proposals "
+                "and cannot predict on images alone: evaluate it with tools/train_net.py "
+                "--eval-only and --test-proposals, or predict with a Faster R-CNN config."
+            )
+
+
 def _select(config: Any, key: str) -> Any:
     """The value at a key with dots; None where there is none or where it points nowhere."""
     if not OmegaConf.is_config(config):

@@ -123,6 +123,12 @@ def test_weights_of_another_model_are_refused(repository, weights):
         )
 
 
+def test_a_detector_without_proposals_of_its_own_cannot_predict_on_images(weights):
+    for load in (load_predictor, model_zoo.get_predictor_cfg):
+        with pytest.raises(ValueError, match="needs precomputed proposals .*a Faster R-CNN config"):
+            load("small/cascade_rpn_fast_rcnn_r18_fpn_1k.py", weights)
+
+
 def test_overrides_change_the_model(config_file, weights):
     overrides = ["model.proposal_generator.post_nms_topk=[7,7]"]
     predictor, _ = load_predictor(config_file, weights, overrides=overrides, device="cpu")
