@@ -37,7 +37,7 @@ class ProposalRecallEvaluator(DatasetEvaluator):
         dataset_name: a registered dataset; its metadata's ``json_file`` is the ground truth, or
             without one its dataset dicts.
         limits: numbers of proposals per image to look at. Recall by object size is given for the
-            smallest, as in the papers (Cascade RPN, section 4.1).
+            smallest, as in the papers (Cascade RPN, section 5.1).
         distributed: collect from all processes. If False, evaluate what this process saw.
         output_dir: folder for ``box_proposals_results.json``; None to write no file.
 

@@ -2,7 +2,7 @@
 
 Where a convolution samples a fixed grid and a deformable one learns its offsets, an adaptive
 convolution is told by a box per cell where to look, so the features follow the boxes that a
-previous stage has regressed (Cascade RPN, Vu et al., NeurIPS 2019, section 3.2).
+previous stage has regressed (Cascade RPN, Vu et al., NeurIPS 2019, section 4.1).
 
 Shape shorthand in this module:
     N images, C input channels, O output channels, K kernel size, H, W the map.

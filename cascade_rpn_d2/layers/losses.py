@@ -18,7 +18,7 @@ IoULossMode = Literal["linear", "log"]
 def iou_loss(boxes: Tensor, targets: Tensor, mode: IoULossMode = "linear") -> Tensor:
     """IoU loss between predicted boxes and their targets.
 
-    Cascade RPN (section 3.3) names the IoU loss without a formula; its released code and all its
+    Cascade RPN (section 4.4) names the IoU loss without a formula; its released code and all its
     published weights use the linear form. The logarithmic form is that of UnitBox (equation 2).
 
     Args:

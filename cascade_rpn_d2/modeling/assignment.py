@@ -61,7 +61,7 @@ class Assigner(Protocol):
 
 
 class IoUAssigner:
-    """Anchor-based assignment by IoU, as in Faster R-CNN (Cascade RPN, section 3.3).
+    """Anchor-based assignment by IoU, as in Faster R-CNN (Cascade RPN, section 4.2).
 
     A box whose best IoU reaches ``positive_iou`` learns that object, one below ``negative_iou`` is
     background, one between is ignored. Then every object whose best IoU reaches
@@ -125,7 +125,7 @@ AdjacentIgnore = Literal["all", "negatives", "none"]
 
 
 class RegionAssigner:
-    """Anchor-free assignment by position, as in Guided Anchoring (Cascade RPN, section 3.3).
+    """Anchor-free assignment by position, as in Guided Anchoring (Cascade RPN, section 4.2).
 
     Every object belongs to one level by its size. On that level, the cells in the middle of the
     object (its *centre region*) learn it and those around (its *ignore region*) are ignored; where

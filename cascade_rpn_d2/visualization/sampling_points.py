@@ -1,4 +1,4 @@
-"""Where the adaptive convolution reads (Cascade RPN, equation 2 and figure 2)."""
+"""Where the adaptive convolution reads (Cascade RPN, equations 6 and 7, figure 3)."""
 
 from __future__ import annotations
 

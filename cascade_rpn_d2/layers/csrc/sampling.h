@@ -27,7 +27,7 @@ struct Position {
   T x;
 };
 
-// Taps spread evenly over the cell's box, the outer ones on its border (Cascade RPN, section 3.2).
+// Taps spread evenly over the cell's box, the outer ones on its border (Cascade RPN, section 4.1).
 template <typename T>
 struct BoxTaps {
   const T* boxes;  // (images, cells, 4): x1, y1, x2, y2 in pixels

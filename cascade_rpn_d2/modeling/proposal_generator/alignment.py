@@ -49,7 +49,7 @@ class ConvAlignment(nn.Module):
 
 
 class AdaptiveAlignment(nn.Module):
-    """Adaptive convolution, taps spread over the box of the cell (Cascade RPN, section 3.2).
+    """Adaptive convolution, taps spread over the box of the cell (Cascade RPN, section 4.1).
 
     Args:
         in_channels: channels of the input maps.

@@ -7,7 +7,7 @@ from cascade_rpn_d2.data import get_detection_dataset_with_proposals
 from .coco_detection import dataloader
 
 for loader in (dataloader.train, dataloader.test):
-    # In training and testing alike (Cascade RPN, section 4.2).
+    # In training and testing alike (Cascade RPN, section 5.2).
     loader.mapper.precomputed_proposal_topk = 300
     loader.dataset = L(get_detection_dataset_with_proposals)(
         names=loader.dataset.names,

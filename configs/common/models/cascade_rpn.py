@@ -19,7 +19,7 @@ from cascade_rpn_d2.modeling import (
 
 # Moves and reshapes the anchors; every cell in the middle of an object learns it.
 stage1 = L(Stage)(
-    # The paper says "dilated" (section 3.2); both released codes use 3.
+    # The paper says "dilated" (section 4.3); both released codes use 3.
     align=L(ConvAlignment)(in_channels=256, out_channels=256, dilation=3),
     predictor=L(BoxPredictor)(in_channels=256, num_anchors=1, objectness=False),
     box_coder=L(BoxCoder)(stds=[0.1, 0.1, 0.5, 0.5]),

@@ -1,9 +1,8 @@
 """Fast R-CNN on Cascade RPN's proposals for images of about 256 px: ResNet-18, 64-channel FPN."""
 
-from .cascade_rpn_faster_rcnn_fpn import model
+from .high_quality_fast_rcnn_fpn import model
 from .resnet18_fpn import backbone, pixel_mean, pixel_std
 
-model.proposal_generator = None  # the proposals come with the data
 model.backbone = backbone
 model.pixel_mean = pixel_mean
 model.pixel_std = pixel_std
