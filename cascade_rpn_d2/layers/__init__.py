@@ -1,8 +1,9 @@
-"""Tensors in, tensors out: operators, losses and box arithmetic. Imports torch only."""
+"""Tensors in, tensors out: operators, norms, losses and box arithmetic. Imports torch only."""
 
 from __future__ import annotations
 
 from .adaptive_conv import AdaptiveConv2d, adaptive_conv2d
+from .batch_norm import FixedStatisticsBatchNorm2d
 from .boxes import box_area, box_iou, clip_boxes, pairwise_box_iou
 from .deform_conv import DeformConv2d, deform_conv2d
 from .losses import IoULossMode, iou_loss
@@ -11,6 +12,7 @@ from .nms import sorted_nms
 __all__ = [
     "AdaptiveConv2d",
     "DeformConv2d",
+    "FixedStatisticsBatchNorm2d",
     "IoULossMode",
     "adaptive_conv2d",
     "box_area",
