@@ -1,4 +1,4 @@
-"""What a detector is built of: assignment, sampling, box coding, and the proposal generators."""
+"""What a detector is built of: assignment, sampling, box coding, proposal generators, ROI heads."""
 
 from .assignment import Assignment, IoUAssigner, RegionAssigner
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
@@ -12,6 +12,7 @@ from .proposal_generator import (
     LearnedAlignment,
     Stage,
 )
+from .roi_heads import ResamplingCascadeROIHeads
 from .sampling import AllSampler, RandomSampler
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "LearnedAlignment",
     "RandomSampler",
     "RegionAssigner",
+    "ResamplingCascadeROIHeads",
     "SmoothL1Loss",
     "Stage",
     "SymmetricBox2BoxTransform",
