@@ -6,12 +6,15 @@ from detectron2.config import CfgNode
 
 
 def add_cascade_rpn_config(cfg: CfgNode) -> None:
-    """Add ``MODEL.CASCADE_RPN`` to a Detectron2 config.
+    """Add ``MODEL.CASCADE_RPN`` to a Detectron2 config, and what its cascaded ROI heads lack.
 
     ``configs/yacs/cascade_rpn.yaml`` then turns a stock Faster or Mask R-CNN with FPN into one with
     Cascade RPN. What Detectron2 has a key for already is read from there:
     ``MODEL.RPN.IN_FEATURES``, ``BATCH_SIZE_PER_IMAGE``, ``POSITIVE_FRACTION``, ``NMS_THRESH``,
     ``PRE_NMS_TOPK_*``, ``POST_NMS_TOPK_*``, ``SMOOTH_L1_BETA``, and ``MODEL.ANCHOR_GENERATOR``.
+
+    ``MODEL.ROI_HEADS.NAME = "ResamplingCascadeROIHeads"`` reads the keys of Detectron2's
+    ``"CascadeROIHeads"`` and ``MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS``.
 
     Args:
         cfg: the config to extend, in place.
@@ -48,3 +51,6 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     node.REGION.ANCHOR_SCALE = 8.0  # side of the anchors in strides
     node.REGION.ADJACENT = "all"  # what adjacent levels ignore: "all", "negatives" or "none"
     node.REGION.LEGACY_EDGES = False  # rounding of the authors' code; goes with anchor offset 0.5
+
+    # Of ResamplingCascadeROIHeads: weight of the losses of every stage.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]

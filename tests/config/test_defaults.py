@@ -13,7 +13,7 @@ from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config import add_cascade_rpn_config
-from cascade_rpn_d2.modeling import CascadeRPN
+from cascade_rpn_d2.modeling import CascadeRPN, ResamplingCascadeROIHeads
 
 
 def stock_with_cascade_rpn(name: str) -> CfgNode:
@@ -29,6 +29,16 @@ def stock_with_cascade_rpn(name: str) -> CfgNode:
     return cfg
 
 
+def image_with_an_object() -> dict[str, object]:
+    truth = Instances((128, 160))
+    truth.gt_boxes = Boxes(torch.tensor([[20.0, 20, 90, 80]]))
+    truth.gt_classes = torch.tensor([1])
+    mask = torch.zeros(1, 128, 160, dtype=torch.bool)
+    mask[:, 20:80, 20:90] = True
+    truth.gt_masks = BitMasks(mask)
+    return {"image": torch.randint(0, 255, (3, 128, 160)), "instances": truth}
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -39,17 +49,66 @@ def stock_with_cascade_rpn(name: str) -> CfgNode:
 def test_a_stock_detector_trains_on_cascade_rpn(name):
     model = build_model(stock_with_cascade_rpn(name))
     assert isinstance(model.proposal_generator, CascadeRPN)
-    truth = Instances((128, 160))
-    truth.gt_boxes = Boxes(torch.tensor([[20.0, 20, 90, 80]]))
-    truth.gt_classes = torch.tensor([1])
-    mask = torch.zeros(1, 128, 160, dtype=torch.bool)
-    mask[:, 20:80, 20:90] = True
-    truth.gt_masks = BitMasks(mask)
     with EventStorage():
-        losses = model([{"image": torch.randint(0, 255, (3, 128, 160)), "instances": truth}])
+        losses = model([image_with_an_object()])
     assert {"loss_rpn_stage1_loc", "loss_rpn_stage2_cls", "loss_cls"} <= losses.keys()
     assert ("loss_mask" in losses) == ("mask" in name)
     assert all(loss.isfinite() for loss in losses.values())
+
+
+def cascade_rcnn(**roi_heads: object) -> CfgNode:
+    cfg = stock_with_cascade_rpn("Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml")
+    cfg.MODEL.ROI_HEADS.NAME = "ResamplingCascadeROIHeads"
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS = (0.65, 0.7, 0.75)
+    cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 32
+    cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
+    cfg.MODEL.RPN.POST_NMS_TOPK_TRAIN = cfg.MODEL.RPN.POST_NMS_TOPK_TEST = 50
+    cfg.TEST.DETECTIONS_PER_IMAGE = 5
+    cfg.MODEL.ROI_HEADS.update(roi_heads)
+    return cfg
+
+
+def test_a_cascade_of_heads_that_samples_in_every_stage():
+    cfg = cascade_rcnn()
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.6, 0.3]
+    model = build_model(cfg)
+    heads = model.roi_heads
+    assert isinstance(heads, ResamplingCascadeROIHeads)
+    assert heads.stage_loss_weights == (1.0, 0.6, 0.3)
+    assert [tuple(m.thresholds[1:-1]) for m in heads.proposal_matchers] == [
+        (0.65,), (0.7,), (0.75,)
+    ]  # fmt: skip
+    trained_on = []
+    heads._forward_mask = lambda features, samples: trained_on.extend(samples) or {}
+    batch = [image_with_an_object(), image_with_an_object()]
+    with EventStorage() as storage:
+        losses = model(batch)
+    roi_losses = {k for k in losses if not k.startswith("loss_rpn")}
+    assert roi_losses == {f"loss_{k}_stage{s}" for k in ("cls", "box_reg") for s in range(3)}
+    # Masks are learned from the samples of the first stage, which know theirs.
+    assert len(trained_on) == 2 and all(s.has("gt_masks") for s in trained_on)
+    assert {"roi_head/num_fg_samples", "stage2/roi_head/num_fg_samples"} <= storage.latest().keys()
+    del heads._forward_mask
+    with EventStorage():
+        loss = model(batch)["loss_mask"]
+    loss.backward()
+    assert loss > 0 and heads.mask_head.predictor.weight.grad.abs().max() > 0
+    with torch.no_grad():
+        detections = model.eval()(batch)[0]["instances"]
+    assert len(detections) == 5 and detections.pred_masks.shape[1:] == (128, 160)
+    detections.remove("pred_masks")
+    with torch.no_grad():  # masks of given boxes
+        again = model.inference(batch[:1], [detections])[0]["instances"]
+    assert again.pred_masks.shape == (5, 128, 160)
+
+
+def test_what_a_cascade_of_heads_cannot_do():
+    with pytest.raises(ValueError, match=r"IOU_THRESHOLDS must be \[0.65\].*instead of \[0.5\]"):
+        build_model(cascade_rcnn(IOU_THRESHOLDS=[0.5]))
+    cfg = cascade_rcnn()
+    cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG = False
+    with pytest.raises(ValueError, match="CLS_AGNOSTIC_BBOX_REG to True"):
+        build_model(cfg)
 
 
 def test_default_predictor_serves_it_unmodified(tmp_path):
