@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torchvision
+from detectron2.config import LazyConfig, instantiate
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint import Checkpointer
@@ -45,3 +46,27 @@ def test_bottlenecks_have_a_name_for_every_layer():
         converted.keys()
     )
     assert not is_torchvision_resnet(converted)
+
+
+def test_the_backbone_of_cascade_rcnn_is_torchvisions_in_training_too(tmp_path):
+    resnet = torchvision.models.resnet50().eval()
+    for module in resnet.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(1, 3)
+    config = model_zoo.get_config("cascade_rpn/cascade_rcnn_r50_fpn_1x.py")
+    LazyConfig.save(config, str(tmp_path / "config.yaml"))
+    config = model_zoo.get_config(tmp_path / "config.yaml")  # as a run has it
+    trunk = instantiate(config.model.backbone.bottom_up).train()
+    trunk.load_state_dict(convert_torchvision_resnet(resnet.state_dict()), strict=True)
+
+    trained = {name for name, p in trunk.named_parameters() if p.requires_grad}
+    assert {name.partition(".")[0] for name in trained} == {"res3", "res4", "res5"}
+    assert {"res3.0.conv2.norm.weight", "res5.2.conv3.norm.bias"} <= trained
+    image = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        x = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(image))))
+        ours = trunk(image)
+        for name, layer in (("res2", 1), ("res3", 2), ("res4", 3), ("res5", 4)):
+            x = getattr(resnet, f"layer{layer}")(x)
+            torch.testing.assert_close(ours[name], x, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The detectors of the zoo take a step and detect; small images, batch norm in place of frozen."""
+"""The detectors of the zoo take a step and detect, on small images."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.layers import FixedStatisticsBatchNorm2d
 from cascade_rpn_d2.model_zoo import instantiate_model
-from cascade_rpn_d2.modeling import CascadeRPN
+from cascade_rpn_d2.modeling import CascadeRPN, ResamplingCascadeROIHeads
+
+
+def toy_batch() -> list[dict[str, object]]:
+    truth = Instances((64, 96))
+    truth.gt_boxes = Boxes(torch.tensor([[10.0, 10, 60, 50]]))
+    truth.gt_classes = torch.tensor([2])
+    image = torch.randint(0, 255, (3, 64, 96)).float()
+    return [{"image": image, "instances": truth, "height": 128, "width": 192}] * 2
 
 
 @pytest.mark.parametrize("name", ["faster_rcnn_r50_fpn_1x", "cascade_rpn_faster_rcnn_r50_fpn_1x"])
@@ -20,11 +29,7 @@ def test_faster_rcnn(name):
     config.model.roi_heads.num_classes = 3
     model = instantiate_model(config)
     assert model.roi_heads.box_predictor.num_classes == 3
-    truth = Instances((64, 96))
-    truth.gt_boxes = Boxes(torch.tensor([[10.0, 10, 60, 50]]))
-    truth.gt_classes = torch.tensor([2])
-    image = torch.randint(0, 255, (3, 64, 96)).float()
-    batch = [{"image": image, "instances": truth, "height": 128, "width": 192}] * 2
+    batch = toy_batch()
     with EventStorage():
         losses = model(batch)
     sum(losses.values()).backward()
@@ -38,6 +43,62 @@ def test_faster_rcnn(name):
     with torch.no_grad():
         detections = model.eval()(batch)[0]["instances"]
     assert detections.image_size == (128, 192)
+
+
+@pytest.mark.parametrize("name", ["cascade_rcnn_r50_fpn_1x", "cascade_rpn_cascade_rcnn_r50_fpn_1x"])
+def test_cascade_rcnn(name):
+    config = model_zoo.get_config(f"cascade_rpn/{name}.py")
+    config.model.roi_heads.num_classes = 3
+    config.model.proposal_generator.post_nms_topk = (50, 50)  # a few, to be done sooner
+    for head in config.model.roi_heads.box_heads:
+        head.fc_dims = [32, 32]
+    for predictor in config.model.roi_heads.box_predictors:
+        predictor.input_shape.channels = 32
+    model = instantiate_model(config)
+    assert isinstance(model.roi_heads, ResamplingCascadeROIHeads)
+    trunk = model.backbone.bottom_up
+    assert isinstance(trunk.res3[0].conv1.norm, FixedStatisticsBatchNorm2d)
+    assert [p.num_classes for p in model.roi_heads.box_predictor] == [3, 3, 3]
+    batch = toy_batch()
+    with EventStorage():
+        losses = model(batch)
+    sum(losses.values()).backward()
+    stages = {f"loss_{kind}_stage{stage}" for kind in ("cls", "box_reg") for stage in range(3)}
+    assert {key for key in losses if not key.startswith("loss_rpn")} == stages
+    assert all(loss.isfinite() for loss in losses.values())
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing
+    with torch.no_grad():
+        detections = model.eval()(batch)[0]["instances"]
+    assert detections.image_size == (128, 192)
+    assert set(detections.get_fields()) == {"pred_boxes", "scores", "pred_classes"}
+
+
+def test_the_recipes_of_cascade_rcnn():
+    stock = model_zoo.get_config("cascade_rpn/cascade_rcnn_r50_fpn_1x.py")
+    on_cascade_rpn = model_zoo.get_config("cascade_rpn/cascade_rpn_cascade_rcnn_r50_fpn_1x.py")
+    for config, ious, weights, cls_weight, score, nms, kept in (
+        (stock, [0.5, 0.6, 0.7], [[10, 5], [20, 10], [30, 15]], 1.0, 0.05, 0.5, [2000, 1000]),
+        (on_cascade_rpn, [0.55, 0.65, 0.75], [[25, 12.5]] * 3, 1.5, 0.001, 0.6, [1000, 1000]),
+    ):
+        heads, generator = config.model.roi_heads, config.model.proposal_generator
+        assert (heads.batch_size_per_image, heads.positive_fraction) == (512, 0.25)
+        assert list(heads.stage_loss_weights) == [1.0, 0.5, 0.25]
+        assert [m.thresholds[0] for m in heads.proposal_matchers] == ious
+        assert [p.box2box_transform.weights[::2] for p in heads.box_predictors] == weights
+        for predictor in heads.box_predictors:
+            assert predictor.cls_agnostic_bbox_reg and predictor.smooth_l1_beta == 1.0
+            assert predictor.loss_weight.loss_cls == cls_weight
+            assert (predictor.test_score_thresh, predictor.test_nms_thresh) == (score, nms)
+        assert list(generator.post_nms_topk) == list(generator.pre_nms_topk) == kept
+        # torchvision's weights, and images as they expect them.
+        assert "resnet50" in config.train.init_checkpoint
+        assert config.dataloader.train.mapper.image_format == "RGB"
+        assert config.dataloader.test.mapper.image_format == "RGB"
+        assert config.model.pixel_mean[0] > config.model.pixel_mean[2]
+        assert not config.model.backbone.bottom_up.stages.stride_in_1x1
+    first, second = on_cascade_rpn.model.proposal_generator.stages
+    assert (first.loc_weight, second.loc_weight, second.cls_weight) == (7.0, 7.0, 0.7)
 
 
 def test_the_recipe_of_cascade_rpn_beneath_a_detector():
