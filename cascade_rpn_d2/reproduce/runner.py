@@ -19,8 +19,9 @@ from detectron2.utils import comm
 from omegaconf import DictConfig
 
 from ..checkpoint import write_atomically
-from ..engine import setup_config, train
+from ..engine import dump_proposals, setup_config, train
 from ..engine.evaluation import Results
+from ..engine.processes import of_main_process
 from .report import Report, write_report
 from .scale import Scale
 from .table import Row, Table
@@ -50,8 +51,12 @@ class Setting:
     overrides: Sequence[str] = field(default=())
     device: str | None = None
 
-    def config(self, name: str) -> DictConfig:
+    def config(self, name: str, proposals: str | None = None) -> DictConfig:
         """An experiment of the zoo as it is run here.
+
+        Args:
+            name: of the experiment.
+            proposals: name of the experiment whose proposals it reads, for a Fast R-CNN.
 
         Raises:
             ValueError, OSError: as :func:`~cascade_rpn_d2.engine.setup_config`.
@@ -70,10 +75,15 @@ class Setting:
             self.overrides,
             train_data=self.train_data,
             test_data=self.test_data,
+            train_proposals=self._proposal_file(proposals, "train"),
+            test_proposals=self._proposal_file(proposals, "test"),
             output_dir=str(self.run_dir(name)),
             device=self.device,
             adapt=adapt,
         )
+
+    def _proposal_file(self, name: str | None, part: str) -> str | None:
+        return None if name is None else str(self.run_dir(name) / f"proposals_{part}.npz")
 
     def run_dir(self, name: str) -> Path:
         """The folder of the run of an experiment."""
@@ -100,10 +110,15 @@ def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()
         OSError, FloatingPointError: as :func:`~cascade_rpn_d2.engine.train`.
     """
     chosen = table.choose(rows)
-    configs = {row: setting.config(row.config or "") for row in chosen}  # a misprint shows at once
+    # All before the first is run: a misprint shows at once.
+    configs = {row: setting.config(row.config or "", row.proposals) for row in chosen}
+    generators = {row: setting.config(row.proposals) for row in chosen if row.proposals}
     options = configs[chosen[0]].train
     for row in chosen:
         logger.info("%s, row '%s': %s", key, row.name, row.config)
+        if row in generators:
+            run(generators[row])
+            dump(generators[row], configs[row], row.proposals or "")
         run(configs[row])
         if comm.is_main_process():
             write_report(report(key, table, setting, options), setting.output_dir)
@@ -145,6 +160,23 @@ def run(config: DictConfig) -> None:
         train(config, resume=True)
 
 
+def dump(generator: DictConfig, detector: DictConfig, name: str) -> None:
+    """Write the proposals of a finished run where a detector reads them, unless they are there.
+
+    Args:
+        generator: config of the run.
+        detector: config whose ``dataloader.{train,test}.dataset`` names datasets and files.
+        name: how the files are to call the generator's config.
+    """
+    for part in ("train", "test"):
+        dataset = detector.dataloader[part].dataset
+        (file,) = dataset.proposal_files
+        if not of_main_process(Path(file).is_file):
+            weights = f"{generator.train.output_dir}/model_final.pth"
+            device = generator.train.device
+            dump_proposals(generator, weights, dataset.names, file, config_name=name, device=device)
+
+
 def finished(folder: Path) -> Results | None:
     """The final evaluation of a run, None if it has none yet."""
     file = folder / "evaluation_final.json"
@@ -155,6 +187,9 @@ def fingerprint(config: DictConfig) -> str:
     """SHA-256 of what decides the outcome of a run: its config, but for where it is run."""
     config = config.copy()
     config.train.output_dir, config.train.device = "", ""
+    for part in ("train", "test"):
+        if "proposal_files" in config.dataloader[part].dataset:
+            config.dataloader[part].dataset.proposal_files = None  # where a folder of ours lies
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "config.yaml")
         LazyConfig.save(config, str(file))

@@ -95,6 +95,24 @@ def test_a_stopped_row_goes_on(
     assert "first iteration 1" in log
 
 
+def test_fast_rcnn_reads_the_proposals_of_its_generator(
+    setting: Callable[..., Setting], tmp_path: Path
+):
+    fast = Row(
+        "Fast",
+        "cascade_rpn/cascade_rpn_fast_rcnn_r50_fpn_1x.py",
+        (40.1,),
+        proposals="cascade_rpn/cascade_rpn_r50_fpn_1x.py",
+    )
+    table = Table("Detection", ("bbox/AP",), "COCO test-dev", (fast,))
+    report = reproduce("p/t", table, setting())
+    assert report.values(fast)[0] is not None
+    generator = tmp_path / "cascade_rpn/cascade_rpn_r50_fpn_1x"
+    written = sorted(f.name for f in generator.glob("*.npz"))
+    assert written == ["proposals_test.npz", "proposals_train.npz"]
+    assert (tmp_path / "cascade_rpn/cascade_rpn_fast_rcnn_r50_fpn_1x/model_final.pth").is_file()
+
+
 def test_every_row_has_the_budget_seed_and_data_of_the_setting(setting: Callable[..., Setting]):
     for row in TABLE.choose():
         config = setting("train.seed=7").config(row.config or "")
