@@ -1,5 +1,6 @@
 """The tables of the papers: their rows as data, and how to run them."""
 
+from .page import page_table
 from .report import Report, markdown, write_report
 from .runner import Setting, reproduce
 from .scale import SCALES, Scale
@@ -15,6 +16,7 @@ __all__ = [
     "find_table",
     "load_tables",
     "markdown",
+    "page_table",
     "reproduce",
     "write_report",
 ]

@@ -25,7 +25,7 @@ class Row:
             none.
         proposals: name of the experiment that makes the proposals, for a Fast R-CNN.
         seconds: published time for an image.
-        note: what to know of it, such as what the paper leaves open.
+        note: what the page says of a row without a config.
     """
 
     name: str
