@@ -2,5 +2,13 @@
 
 from .atomic import write_atomically
 from .checkpointer import Checkpointer
+from .convert import Conversion, convert_checkpoint, convert_state, write_conversion
 
-__all__ = ["Checkpointer", "write_atomically"]
+__all__ = [
+    "Checkpointer",
+    "Conversion",
+    "convert_checkpoint",
+    "convert_state",
+    "write_atomically",
+    "write_conversion",
+]

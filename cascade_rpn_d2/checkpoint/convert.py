@@ -1,0 +1,185 @@
+"""Checkpoints of mmdet and of the authors of Cascade RPN -> Detectron2's, for a model of ours.
+
+Every weight of the file ends in the model or is dropped for a reason that the result states, and
+every weight of the model comes from the file; otherwise nothing is converted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .atomic import write_atomically
+from .authors_names import AUTHORS as AUTHORS_NAMES
+from .authors_names import background_last
+from .export import AUTHOR
+from .foreign_file import read_foreign_file, without_wrapper
+from .mmdet_names import MMDET as MMDET_NAMES
+from .mmdet_names import translate
+from .training_config import StatedInput, input_differences
+from .worlds import AUTHORS, World, require_geometry, world_of
+
+_COUNTER = "counters of batches, which frozen norms do not have"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted checkpoint, and where everything in it comes from.
+
+    Args:
+        state: the model's state dict, float32 on the CPU.
+        world: what the file takes for granted; None if its names do not tell.
+        mapped: name in the file -> name in the model.
+        dropped: name in the file -> why it is left out.
+        notes: sentences about what the file says and the model has otherwise.
+    """
+
+    state: dict[str, Tensor]
+    world: World | None
+    mapped: dict[str, str]
+    dropped: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    def report(self) -> str:
+        """A few lines for the user."""
+        reasons = Counter(self.dropped.values())
+        dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        lines = [f"{len(self.mapped)} tensors mapped, {len(self.dropped)} dropped"]
+        lines[0] += f" ({dropped})." if dropped else "."
+        if self.world is None:
+            lines.append(
+                "The names do not tell mmdet 1.x from later: of 1.x, whose anchors are centred "
+                "half a stride into the cell, the config would have to have anchor offset 0.5."
+            )
+        else:
+            lines.append(f"A file of {self.world.name}. It needs {self.world.needs}.")
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+
+def convert_state(
+    state: Mapping[str, Tensor], target: nn.Module | Mapping[str, Sequence[int]]
+) -> Conversion:
+    """Convert a state dict.
+
+    Args:
+        state: names and values of mmdet (2.x, 3.x; of 1.x those of RPN, Fast, Faster and Cascade
+            R-CNN) or of the authors of Cascade RPN, with or without ``module.`` in front.
+        target: the model to convert for, whose geometry is then checked too; or names and shapes
+            of its state dict.
+
+    Raises:
+        ValueError: if a name is not known, a shape is another one than the model's, a value is not
+            finite, the model needs a weight that is not there, or it is of another geometry; says
+            which is the first, in words that begin with "it".
+    """
+    state = without_wrapper(state)
+    world = world_of(state)
+    if isinstance(target, nn.Module):
+        if world is not None:
+            require_geometry(world, target)
+        shapes = {key: tuple(value.shape) for key, value in target.state_dict().items()}
+    else:
+        shapes = {key: tuple(shape) for key, shape in target.items()}
+
+    values: dict[str, Tensor] = {}
+    mapped: dict[str, str] = {}
+    dropped: dict[str, str] = {}
+    for key, value in state.items():
+        name = translate(key, AUTHORS_NAMES if world is AUTHORS else MMDET_NAMES)
+        if name is None:
+            raise ValueError(_unknown(key))
+        if name.endswith("num_batches_tracked") and name not in shapes:
+            dropped[key] = _COUNTER
+            continue
+        values[key] = background_last(key, value) if world is AUTHORS else value
+        _require_place(key, name, values[key], shapes)
+        mapped[key] = name
+    given = set(mapped.values())
+    for name in shapes:
+        if name not in given:
+            raise ValueError(f"it lacks '{name}', which the model needs: give another config.")
+    converted = {name: _own_float32(key, values[key]) for key, name in mapped.items()}
+    return Conversion(converted, world, mapped, dropped)
+
+
+def convert_checkpoint(src: str | os.PathLike[str], model: nn.Module) -> Conversion:
+    """Read and convert a file; see :func:`convert_state`.
+
+    Args:
+        src: a file as :func:`~.foreign_file.read_foreign_file` takes it.
+        model: the model to convert for.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it cannot be converted; one sentence with the file's name.
+    """
+    file = read_foreign_file(src)
+    try:
+        notes = input_differences(StatedInput.from_text(file.config_text), model)
+        conversion = convert_state(file.state, model)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(src)} does not fit the config: {error}") from error
+    return Conversion(
+        conversion.state, conversion.world, conversion.mapped, conversion.dropped, tuple(notes)
+    )
+
+
+def write_conversion(conversion: Conversion, dst: str | os.PathLike[str]) -> None:
+    """Write a converted checkpoint, whole or not at all.
+
+    Args:
+        conversion: what to write, as ``{"model", "__author__", "matching_heuristics": False}``.
+        dst: the file, ending in ``.pth``; its folder is made if need be.
+
+    Raises:
+        OSError: if it cannot be written.
+        ValueError: if it does not end in ``.pth``.
+    """
+    target = Path(dst)
+    if target.suffix != ".pth":
+        raise ValueError(f"A checkpoint must be named *.pth to be loadable, not '{target}'.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = {"model": conversion.state, "__author__": AUTHOR, "matching_heuristics": False}
+    write_atomically(target, lambda file: torch.save(content, file))
+
+
+def _unknown(key: str) -> str:
+    if key.startswith("ema_"):
+        return (
+            f"it has '{key}', a second set of weights of mmcv's moving average, and not which of "
+            "the two is the average: save the one to use without the other."
+        )
+    return (
+        f"it has '{key}', which is no weight of a ResNet with FPN, RPN, Cascade RPN, or Fast, "
+        "Faster or Cascade R-CNN: only these can be converted."
+    )
+
+
+def _require_place(
+    key: str, name: str, value: Tensor, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    if name not in shapes:
+        raise ValueError(
+            f"it has '{key}' ('{name}' here), which the model does not: give another config."
+        )
+    if tuple(value.shape) != shapes[name]:
+        raise ValueError(
+            f"it has '{key}' of shape {tuple(value.shape)} for '{name}' of shape {shapes[name]}: "
+            "give another config."
+        )
+
+
+def _own_float32(key: str, value: Tensor) -> Tensor:
+    # A copy, or the file would hold the whole storage behind a view.
+    own = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if not own.is_floating_point():
+        return own
+    if not own.isfinite().all():
+        raise ValueError(f"it has values in '{key}' that are not finite: give another checkpoint.")
+    return own.float()

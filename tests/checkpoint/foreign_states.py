@@ -1,0 +1,128 @@
+"""State dicts as mmdet and the authors write them: names and shapes, written down from the layouts.
+
+Values are one number a tensor, another for each, without memory of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+Shapes = list[tuple[str, tuple[int, ...]]]
+
+COUNTER = "num_batches_tracked"
+
+
+def make_state(shapes: Shapes) -> dict[str, Tensor]:
+    """A state dict with the value i + 1 everywhere in the i-th tensor; counters are 0."""
+    return {
+        key: torch.tensor(0) if key.endswith(COUNTER) else torch.tensor(i + 1.0).expand(shape)
+        for i, (key, shape) in enumerate(shapes)
+    }
+
+
+def narrow(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of a weight of as many outputs that has one input: a thousandth of the values."""
+    return (*shape[:1], *(1 for _ in shape[1:]))
+
+
+def trunk() -> Shapes:
+    """ResNet-50 and FPN."""
+    shapes = [("backbone.conv1.weight", (64, 3, 7, 7)), *_norm("backbone.bn1", 64)]
+    channels = 64
+    for layer, (blocks, width) in enumerate(zip((3, 4, 6, 3), (64, 128, 256, 512), strict=True), 1):
+        for block in range(blocks):
+            name = f"backbone.layer{layer}.{block}"
+            sides = ((width, channels, 1), (width, width, 3), (4 * width, width, 1))
+            for conv, (out, into, side) in enumerate(sides, 1):
+                shapes.append((f"{name}.conv{conv}.weight", (out, into, side, side)))
+                shapes += _norm(f"{name}.bn{conv}", out)
+            if block == 0:
+                shapes.append((f"{name}.downsample.0.weight", (4 * width, channels, 1, 1)))
+                shapes += _norm(f"{name}.downsample.1", 4 * width)
+            channels = 4 * width
+    for level, into in enumerate((256, 512, 1024, 2048)):
+        shapes += _layer(f"neck.lateral_convs.{level}.conv", 256, into, 1, 1)
+        shapes += _layer(f"neck.fpn_convs.{level}.conv", 256, 256, 3, 3)
+    return shapes
+
+
+def cascade_rpn(head: str = "rpn_head.stages") -> Shapes:
+    """Two stages, the first without objectness and the second without a bias of its alignment."""
+    return [
+        *_layer(f"{head}.0.rpn_conv.conv", 256, 256, 3, 3),
+        *_layer(f"{head}.0.rpn_reg", 4, 256, 1, 1),
+        (f"{head}.1.rpn_conv.conv.weight", (256, 256, 3, 3)),
+        *_layer(f"{head}.1.rpn_cls", 1, 256, 1, 1),
+        *_layer(f"{head}.1.rpn_reg", 4, 256, 1, 1),
+    ]
+
+
+def stock_rpn(head: str = "rpn_head") -> Shapes:
+    """The baseline RPN with three anchors a cell."""
+    return [
+        *_layer(f"{head}.rpn_conv", 256, 256, 3, 3),
+        *_layer(f"{head}.rpn_cls", 3, 256, 1, 1),
+        *_layer(f"{head}.rpn_reg", 12, 256, 1, 1),
+    ]
+
+
+def box_head(head: str = "roi_head.bbox_head", scores: int = 81, deltas: int = 320) -> Shapes:
+    """Two fully connected layers, and rows of scores and deltas."""
+    return [
+        *_layer(f"{head}.fc_cls", scores, 1024),
+        *_layer(f"{head}.fc_reg", deltas, 1024),
+        *_layer(f"{head}.shared_fcs.0", 1024, 256 * 7 * 7),
+        *_layer(f"{head}.shared_fcs.1", 1024, 1024),
+    ]
+
+
+def cascade_box_heads(head: str = "roi_head.bbox_head") -> Shapes:
+    """The three heads of Cascade R-CNN, whose deltas are of no class in particular."""
+    return [shape for k in range(3) for shape in box_head(f"{head}.{k}", deltas=4)]
+
+
+# Our name -> mmdet's, to make a file of mmdet's for any of our models.
+_THEIRS = (
+    (r"^backbone\.bottom_up\.stem\.conv1\.norm\.", "backbone.bn1."),
+    (r"^backbone\.bottom_up\.stem\.conv1\.", "backbone.conv1."),
+    (r"^backbone\.bottom_up\.res(\d)", lambda m: f"backbone.layer{int(m[1]) - 1}"),
+    (r"\.conv(\d)\.norm\.", r".bn\1."),
+    (r"\.shortcut\.norm\.", ".downsample.1."),
+    (r"\.shortcut\.", ".downsample.0."),
+    (r"^backbone\.fpn_lateral(\d)", lambda m: f"neck.lateral_convs.{int(m[1]) - 2}.conv"),
+    (r"^backbone\.fpn_output(\d)", lambda m: f"neck.fpn_convs.{int(m[1]) - 2}.conv"),
+    (r"^proposal_generator\.rpn_head\.conv", "rpn_head.rpn_conv"),
+    (r"^proposal_generator\.rpn_head\.objectness_logits", "rpn_head.rpn_cls"),
+    (r"^proposal_generator\.rpn_head\.anchor_deltas", "rpn_head.rpn_reg"),
+    (r"^proposal_generator\.stages", "rpn_head.stages"),
+    (r"\.align\.conv\.", ".rpn_conv.conv."),
+    (r"\.predictor\.objectness\.", ".rpn_cls."),
+    (r"\.predictor\.deltas\.", ".rpn_reg."),
+    (r"^roi_heads\.box_head\.fc(\d)", lambda m: f"roi_head.bbox_head.shared_fcs.{int(m[1]) - 1}"),
+    (r"^roi_heads\.box_predictor\.cls_score", "roi_head.bbox_head.fc_cls"),
+    (r"^roi_heads\.box_predictor\.bbox_pred", "roi_head.bbox_head.fc_reg"),
+)
+
+
+def as_mmdet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of one of our models under mmdet's names."""
+    renamed = {}
+    for key, value in state.items():
+        for pattern, theirs in _THEIRS:
+            key = re.sub(pattern, theirs, key)
+        renamed[key] = value
+    return renamed
+
+
+def _norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for part in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{name}.{part}", (channels,)
+    yield f"{name}.{COUNTER}", ()
+
+
+def _layer(name: str, *shape: int) -> Sequence[tuple[str, tuple[int, ...]]]:
+    return (f"{name}.weight", shape), (f"{name}.bias", shape[:1])
