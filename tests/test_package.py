@@ -20,7 +20,7 @@ ALLOWED = {
     "evaluation": {"layers", "data"},
     "visualization": {"layers"},
     "checkpoint": {"layers", "modeling"},
-    "model_zoo": {"layers", "modeling", "checkpoint"},
+    "model_zoo": {"layers", "modeling", "data", "checkpoint"},
     "engine": {
         "layers", "modeling", "config", "data", "evaluation", "visualization", "checkpoint",
         "model_zoo",

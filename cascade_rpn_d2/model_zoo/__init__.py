@@ -10,11 +10,14 @@ from .config_files import config_name, get_config, get_config_file, list_configs
 from .input_format import InputFormat, require_images_suffice
 from .lazy_model import LazyModel, instantiate_model
 from .overrides import apply_overrides
+from .published import PUBLISHED, PublishedCheckpoint
 
 __all__ = [
     "CHECKPOINTS",
     "InputFormat",
     "LazyModel",
+    "PUBLISHED",
+    "PublishedCheckpoint",
     "ZooCheckpoint",
     "apply_overrides",
     "choose_device",

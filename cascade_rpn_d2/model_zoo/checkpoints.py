@@ -1,6 +1,7 @@
 """Which trained weights belong to which config, and where they are.
 
-Every file is verified by its SHA-256 before it is used.
+Every file is verified by its SHA-256 before it is used. Weights of our own come first, then those
+that others have published (:mod:`.published`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from detectron2.utils.file_io import PathManager
 
 from ..checkpoint.export import sha256_of
 from .config_files import config_name
+from .published import PUBLISHED, get_published_file
 from .suggest import alternatives
 
 _CHECKPOINTS_DIR = Path(__file__).resolve().parent / "checkpoints"
@@ -50,11 +52,13 @@ def has_checkpoint(name: str) -> bool:
     Raises:
         ValueError: if there is no such config.
     """
-    return config_name(name) in CHECKPOINTS
+    return config_name(name) in CHECKPOINTS | PUBLISHED
 
 
 def get_checkpoint_file(name: str) -> str:
-    """Local path of the trained weights of a config, downloaded if need be, and verified.
+    """Local path of the trained weights of a config, verified.
+
+    They are downloaded if need be, and converted if they are of another framework.
 
     Args:
         name: a name or path as for :func:`~cascade_rpn_d2.model_zoo.get_config_file`.
@@ -62,11 +66,15 @@ def get_checkpoint_file(name: str) -> str:
     Raises:
         ValueError: if there is no such config, if the zoo has no weights for it, or if the file is
             not the one that was published.
-        FileNotFoundError: if the file is not where the package has it.
+        OSError: if the file cannot be downloaded, or is not where the package has it.
     """
-    checkpoint = CHECKPOINTS.get(config_name(name) or "")
+    own_name = config_name(name) or ""
+    checkpoint = CHECKPOINTS.get(own_name)
+    if checkpoint is None and own_name in PUBLISHED:
+        return get_published_file(own_name)
     if checkpoint is None:
-        have = f"it has those of {alternatives(sorted(CHECKPOINTS))}" if CHECKPOINTS else "none yet"
+        names = sorted(CHECKPOINTS | PUBLISHED)
+        have = f"it has those of {alternatives(names)}" if names else "none yet"
         raise ValueError(
             f"The zoo has no trained weights for '{name}' ({have}): train it with "
             "tools/train_net.py, or name a file of weights."

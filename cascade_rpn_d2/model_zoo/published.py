@@ -1,0 +1,135 @@
+"""Weights that others have published for configs of the zoo: downloaded, verified and converted.
+
+The conversion is kept in the cache folder and made once. mmdet names its files by the first eight
+hexadecimal digits of their SHA-256, and states no more of it: what is verified is that prefix.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.utils.file_io import PathManager
+
+from ..checkpoint.convert import convert_checkpoint, write_conversion
+from ..checkpoint.export import sha256_of
+from ..data.cache import cache_dir, publish
+from .config_files import get_config
+from .lazy_model import instantiate_model
+
+_MMDET = "https://download.openmmlab.com/mmdetection/v2.0"
+# Goes into the folder's name: raise it when the same file is converted to something else.
+_VERSION = 1
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PublishedCheckpoint:
+    """A checkpoint of another framework.
+
+    Args:
+        url: where it is.
+        sha256: hexadecimal SHA-256 of the file, or as many of its first digits as are known.
+    """
+
+    url: str
+    sha256: str
+
+
+# Config name -> mmdet's checkpoint; addresses are those of mmdet's READMEs of each method. All are
+# R-50 caffe FPN 1x. The two baselines were trained in May 2020: if their training configs state
+# another pixel mean than ours, as the RPN's did before, converting them says so.
+PUBLISHED: dict[str, PublishedCheckpoint] = {
+    # AR1000 72.0
+    "cascade_rpn/cascade_rpn_r50_fpn_1x.py": PublishedCheckpoint(
+        f"{_MMDET}/cascade_rpn/crpn_r50_caffe_fpn_1x_coco/"
+        "cascade_rpn_r50_caffe_fpn_1x_coco-7aa93cef.pth",
+        sha256="7aa93cef",
+    ),
+    # AP 39.9
+    "cascade_rpn/cascade_rpn_fast_rcnn_r50_fpn_1x.py": PublishedCheckpoint(
+        f"{_MMDET}/cascade_rpn/crpn_fast_rcnn_r50_caffe_fpn_1x_coco/"
+        "crpn_fast_rcnn_r50_caffe_fpn_1x_coco-cb486e66.pth",
+        sha256="cb486e66",
+    ),
+    # AP 40.4
+    "cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py": PublishedCheckpoint(
+        f"{_MMDET}/cascade_rpn/crpn_faster_rcnn_r50_caffe_fpn_1x_coco/"
+        "crpn_faster_rcnn_r50_caffe_fpn_1x_coco-c8283cca.pth",
+        sha256="c8283cca",
+    ),
+    # AR1000 58.7
+    "cascade_rpn/rpn_r50_fpn_1x.py": PublishedCheckpoint(
+        f"{_MMDET}/rpn/rpn_r50_caffe_fpn_1x_coco/rpn_r50_caffe_fpn_1x_coco_20200531-5b903a37.pth",
+        sha256="5b903a37",
+    ),
+    # AP 37.8
+    "cascade_rpn/faster_rcnn_r50_fpn_1x.py": PublishedCheckpoint(
+        f"{_MMDET}/faster_rcnn/faster_rcnn_r50_caffe_fpn_1x_coco/"
+        "faster_rcnn_r50_caffe_fpn_1x_coco_bbox_mAP-0.378_20200504_180032-c5925ee5.pth",
+        sha256="c5925ee5",
+    ),
+}
+
+
+def get_published_file(name: str) -> str:
+    """Path of the converted weights of a config of :data:`PUBLISHED`.
+
+    The first call downloads the file into the cache of iopath (``$FVCORE_CACHE``) and converts it;
+    later ones verify what the first has left.
+
+    Args:
+        name: a key of :data:`PUBLISHED`.
+
+    Raises:
+        OSError: if the file cannot be downloaded, or the cache not written.
+        ValueError: if the file is not the one that was published, or does not fit the config.
+    """
+    published = PUBLISHED[name]
+    folder = cache_dir() / "converted" / f"v{_VERSION}-{Path(published.url).stem}"
+    if not _is_intact(folder):
+        if folder.is_dir():
+            logger.warning("%s is damaged; converting the file once more.", folder)
+            shutil.rmtree(folder)
+        source = _download(name, published)
+        conversion = convert_checkpoint(source, instantiate_model(get_config(name), name))
+        for note in conversion.notes:
+            logger.warning("%s: %s", published.url, note)
+        with publish(folder) as staging:
+            write_conversion(conversion, staging / "model.pth")
+            (staging / "sha256").write_text(sha256_of(staging / "model.pth"))
+        logger.info("Converted %s into %s", published.url, folder)
+    return str(folder / "model.pth")
+
+
+def _is_intact(folder: Path) -> bool:
+    file, digest = folder / "model.pth", folder / "sha256"
+    if not file.is_file() or not digest.is_file():
+        return False
+    return sha256_of(file) == digest.read_text()
+
+
+def _download(name: str, published: PublishedCheckpoint) -> str:
+    advice = (
+        "download it by hand, convert it with tools/convert_checkpoint.py, and give the file of "
+        "weights"
+    )
+    try:
+        file = PathManager.get_local_path(published.url)
+    except Exception as error:  # each kind of address has its own
+        raise OSError(
+            f"Cannot download the weights of '{name}' from {published.url} ({error}): check the "
+            f"connection, or {advice}."
+        ) from error
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"There is no {published.url} with the weights of '{name}'.")
+    found = sha256_of(file)
+    if not found.startswith(published.sha256):
+        raise ValueError(
+            f"{file} has the SHA-256 {found}, which does not begin with {published.sha256}: "
+            f"delete it to download it again, or {advice}."
+        )
+    return file
