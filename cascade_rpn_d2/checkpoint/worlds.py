@@ -22,7 +22,7 @@ class World:
         name: of the framework.
         anchor_offset: where in a cell an anchor is centred, in strides.
         aligned_pooling: whether RoIAlign shifts by half a pixel (``"ROIAlignV2"``).
-        configs: of the zoo that have the same.
+        configs: where the zoo has configs of it.
         needs: what else a config must have for its published files.
     """
 
@@ -37,7 +37,7 @@ MMDET = World(
     name="mmdet >= 2",
     anchor_offset=0.0,
     aligned_pooling=True,
-    configs="cascade_rpn/...",
+    configs="a config in cascade_rpn/ itself",
     needs="anchor offset 0.0, pooler ROIAlignV2 with sampling ratio 0; the published R-50 caffe "
     "files: BGR, pixel mean 103.53 116.28 123.675, deviation 1, stride in the 1x1",
 )
@@ -45,7 +45,7 @@ AUTHORS = World(
     name="mmdet 1.x or the authors' code",
     anchor_offset=0.5,
     aligned_pooling=False,
-    configs="cascade_rpn/authors/...",
+    configs="a config in cascade_rpn/authors/",
     needs="anchor offset 0.5, pooler ROIAlign with sampling ratio 2; the authors' files: BGR, "
     "pixel mean 102.9801 115.9465 122.7717, deviation 1, stride in the 1x1, but Cascade R-CNN: "
     "RGB, pixel mean 123.675 116.28 103.53, deviation 58.395 57.12 57.375, stride in the 3x3",

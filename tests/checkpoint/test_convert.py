@@ -33,21 +33,31 @@ AUTHORS_BOX = box_head("bbox_head", deltas=324)
 KINDS = {
     "mmdet 2.x Cascade RPN": (cascade_rpn(), "cascade_rpn", False),
     "mmdet 3.x Cascade RPN": (cascade_rpn("bbox_head.stages"), "cascade_rpn", False),
-    "mmdet Fast R-CNN": (box_head(), "cascade_rpn/fast", False),
-    "mmdet Cascade RPN Faster R-CNN": (cascade_rpn() + box_head(), "cascade_rpn/faster", False),
-    "mmdet Cascade R-CNN": (cascade_rpn() + cascade_box_heads(), "cascade_rpn/cascade", False),
+    "mmdet Fast R-CNN": (box_head(), "cascade_rpn_fast_rcnn", False),
+    "mmdet Cascade RPN Faster R-CNN": (
+        cascade_rpn() + box_head(),
+        "cascade_rpn_faster_rcnn",
+        False,
+    ),
+    "mmdet Cascade R-CNN": (cascade_rpn() + cascade_box_heads(), "cascade_rpn_cascade_rcnn", False),
     "mmdet 2.x RPN": (stock_rpn(), "rpn", None),
     "mmdet 3.x RPN": (stock_rpn("bbox_head"), "rpn", False),
-    "mmdet Faster R-CNN": (stock_rpn() + box_head(), "rpn/faster", False),
+    "mmdet Faster R-CNN": (stock_rpn() + box_head(), "faster_rcnn", False),
+    "stock Fast R-CNN": (box_head(), "fast_rcnn", False),
+    "stock Cascade R-CNN": (stock_rpn() + cascade_box_heads(), "cascade_rcnn", False),
     "authors' Cascade RPN": (cascade_rpn("rpn_head"), "cascade_rpn", True),
-    "authors' Fast R-CNN": (AUTHORS_BOX, "cascade_rpn/fast", True),
-    "authors' Faster R-CNN": (cascade_rpn("rpn_head") + AUTHORS_BOX, "cascade_rpn/faster", True),
-    "authors' Cascade R-CNN": (
-        cascade_rpn("rpn_head") + cascade_box_heads("bbox_head"),
-        "cascade_rpn/cascade",
+    "authors' Fast R-CNN": (AUTHORS_BOX, "cascade_rpn_fast_rcnn", True),
+    "authors' Faster R-CNN": (
+        cascade_rpn("rpn_head") + AUTHORS_BOX,
+        "cascade_rpn_faster_rcnn",
         True,
     ),
-    "mmdet 1.x Faster R-CNN": (stock_rpn() + AUTHORS_BOX, "rpn/faster", True),
+    "authors' Cascade R-CNN": (
+        cascade_rpn("rpn_head") + cascade_box_heads("bbox_head"),
+        "cascade_rpn_cascade_rcnn",
+        True,
+    ),
+    "mmdet 1.x Faster R-CNN": (stock_rpn() + AUTHORS_BOX, "faster_rcnn", True),
 }
 
 
@@ -93,7 +103,7 @@ def test_names_and_shapes_are_those_of_the_recorded_models(shared_dir, file, sha
 
 def test_a_few_names():
     shapes = trunk() + stock_rpn() + box_head()
-    mapped = convert_state(make_state(shapes), model_of("rpn/faster")).mapped
+    mapped = convert_state(make_state(shapes), model_of("faster_rcnn")).mapped
     assert {
         "backbone.bn1.running_var": "backbone.bottom_up.stem.conv1.norm.running_var",
         "backbone.layer3.5.conv2.weight": "backbone.bottom_up.res4.5.conv2.weight",
@@ -187,7 +197,7 @@ def test_other_models_are_refused():
     with pytest.raises(ValueError, match="'rpn_head.rpn_conv.weight'.*which the model does not"):
         convert_state(baseline, model_of("cascade_rpn"))
     with pytest.raises(ValueError, match="lacks 'roi_heads.box_head.fc1.weight'"):
-        convert_state(make_state(trunk() + cascade_rpn()), model_of("cascade_rpn/faster"))
+        convert_state(make_state(trunk() + cascade_rpn()), model_of("cascade_rpn_faster_rcnn"))
 
 
 def test_a_value_that_is_not_finite_is_refused():
@@ -200,7 +210,7 @@ def test_a_value_that_is_not_finite_is_refused():
 def test_what_mmdets_upgrade_script_leaves_is_refused():
     state = make_state(trunk() + cascade_rpn("rpn_head") + box_head())
     with pytest.raises(ValueError, match="upgrade script.*original file"):
-        convert_state(state, model_of("cascade_rpn/faster"))
+        convert_state(state, model_of("cascade_rpn_faster_rcnn"))
 
 
 @pytest.fixture

@@ -8,7 +8,13 @@ from cascade_rpn_d2.checkpoint.worlds import AUTHORS, MMDET, require_geometry, w
 from tests.checkpoint.models import model_of
 
 WORLDS = [(MMDET, False), (AUTHORS, True)]
-NAMES = ["cascade_rpn", "cascade_rpn/faster", "cascade_rpn/cascade", "cascade_rpn/fast", "rpn"]
+NAMES = [
+    "cascade_rpn",
+    "cascade_rpn_faster_rcnn",
+    "cascade_rpn_cascade_rcnn",
+    "cascade_rpn_fast_rcnn",
+    "rpn",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -18,7 +24,7 @@ def test_only_the_own_geometry_is_accepted(name, world, authors):
     with pytest.raises(ValueError, match=rf"it is of {world.name}.*: use {world.configs}") as info:
         require_geometry(world, model_of(name, authors=not authors))
     # Of Fast R-CNN there are no anchors, but the pooling tells.
-    assert ("pools" if name.endswith("/fast") else "centres anchors") in str(info.value)
+    assert ("pools" if name.endswith("_fast_rcnn") else "centres anchors") in str(info.value)
 
 
 def test_the_worlds_are_told_apart_by_names():
