@@ -1,7 +1,7 @@
 """Proposal generators: sequences of stages, and the parts a stage is made of."""
 
 from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
-from .cascade_rpn import CascadeRPN
+from .cascade_rpn import CascadeRPN, StageStep
 from .predictor import BoxPredictor, Prediction
 from .stage import Stage, StageLosses, StageState
 
@@ -15,4 +15,5 @@ __all__ = [
     "Stage",
     "StageLosses",
     "StageState",
+    "StageStep",
 ]

@@ -10,7 +10,7 @@ Shape shorthand: ``N`` images, ``L`` levels, ``A`` anchors a cell, ``Hi, Wi`` ce
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -26,6 +26,22 @@ from .predictor import Prediction
 from .selection import select_proposals
 from .stage import Stage, StageLosses, StageState
 from .yacs import stages_from_config
+
+
+class StageStep(NamedTuple):
+    """One stage at work.
+
+    Attributes:
+        stage: which.
+        state: the boxes and features that it was given.
+        prediction: what it predicted for them.
+        refined: (N, R, 4) what it made of the boxes, clipped to the images.
+    """
+
+    stage: Stage
+    state: StageState
+    prediction: Prediction
+    refined: Tensor
 
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
@@ -133,9 +149,9 @@ class CascadeRPN(nn.Module):
             valid = valid_cells(grids, image_sizes, self.num_anchors, self.size_divisibility)
 
         steps = self._run(maps, grids, image_sizes)
-        for number, (stage, boxes, prediction, refined) in enumerate(steps, start=1):  # noqa: B007
+        for number, step in enumerate(steps, start=1):
             if self.training:
-                outcome = stage.losses(boxes, prediction, truth, grids, valid)
+                outcome = step.stage.losses(step.state.boxes, step.prediction, truth, grids, valid)
                 losses.update(
                     {f"loss_rpn_stage{number}_{kind}": v for kind, v in outcome.losses.items()}
                 )
@@ -143,8 +159,8 @@ class CascadeRPN(nn.Module):
 
         if self.training and not self.propose_in_training:
             return [], losses
-        assert prediction.logits is not None  # checked when the stages were put together
-        return self._select(refined, prediction.logits, grids, images.image_sizes), losses
+        assert step.prediction.logits is not None  # checked when the stages were put together
+        return self._select(step.refined, step.prediction.logits, grids, images.image_sizes), losses
 
     @torch.no_grad()
     def propose_by_stage(
@@ -158,18 +174,29 @@ class CascadeRPN(nn.Module):
         Returns:
             For every stage the proposals of every image.
         """
+        grids, steps = self.trace(images, features)
+        logits = steps[-1].prediction.logits
+        assert logits is not None  # checked when the stages were put together
+        return [self._select(step.refined, logits, grids, images.image_sizes) for step in steps]
+
+    @torch.no_grad()
+    def trace(
+        self, images: ImageList, features: Mapping[str, Tensor]
+    ) -> tuple[list[Grid], list[StageStep]]:
+        """The cells of the levels and every stage at work on them, to look at or to measure.
+
+        Args:
+            images: the N input images.
+            features: maps (N, C, Hi, Wi) by name.
+        """
         maps = [features[name] for name in self.in_features]
         grids = self._grids(maps)
-        image_sizes = _image_sizes(images, maps[0].device)
-        steps = list(self._run(maps, grids, image_sizes))
-        logits = steps[-1][2].logits
-        assert logits is not None  # checked when the stages were put together
-        return [self._select(refined, logits, grids, images.image_sizes) for *_, refined in steps]
+        return grids, list(self._run(maps, grids, _image_sizes(images, maps[0].device)))
 
     def _run(
         self, maps: list[Tensor], grids: Sequence[Grid], image_sizes: Tensor
-    ) -> Iterator[tuple[Stage, Tensor, Prediction, Tensor]]:
-        """Yields every stage with its input boxes, prediction and refined, clipped boxes."""
+    ) -> Iterator[StageStep]:
+        """Yields every stage at work, in order."""
         anchors = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (R, 4)
         # The order in which sampled convolutions read; on CPUs the others gain by it too.
         maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
@@ -177,7 +204,7 @@ class CascadeRPN(nn.Module):
         for stage in cast(Iterable[Stage], self.stages):
             prediction, handed_on = stage(state, grids)
             refined = stage.refine(state.boxes, prediction, image_sizes)
-            yield stage, state.boxes, prediction, refined
+            yield StageStep(stage, state, prediction, refined)
             state = StageState(refined, handed_on)
 
     def _grids(self, maps: Sequence[Tensor]) -> list[Grid]:

@@ -68,9 +68,10 @@ class TestTraining:
         _, losses = generator(images, features, truth)
         maps = [features[name] for name in generator.in_features]
         grids = generator._grids(maps)
-        stage, anchors, prediction, _ = next(
+        stage, state, prediction, _ = next(
             generator._run(maps, grids, torch.tensor(images.image_sizes))
         )
+        anchors = state.boxes
         from cascade_rpn_d2.modeling.ground_truth import GroundTruth, valid_cells
 
         objects = GroundTruth.from_instances(truth)
@@ -168,6 +169,22 @@ class TestInference:
         assert not torch.equal(
             stages[0][0].proposal_boxes.tensor[:5], final[0].proposal_boxes.tensor[:5]
         )
+
+    def test_a_trace_shows_what_goes_into_every_stage_and_what_comes_out(
+        self, make_generator, make_stages, batch
+    ):
+        generator = make_generator(make_stages(3)).eval()
+        images, features, _ = batch
+        grids, steps = generator.trace(images, features)
+        assert [(g.height, g.width) for g in grids] == [(24, 32), (12, 16), (6, 8)]
+        anchors = torch.cat([a.tensor for a in generator.anchor_generator(list(features.values()))])
+        torch.testing.assert_close(steps[0].state.boxes, anchors.expand(2, -1, -1))
+        for step, following in zip(steps, steps[1:], strict=False):
+            assert following.state.boxes is step.refined
+        for step, stage in zip(steps, generator.stages, strict=True):
+            assert step.stage is stage
+            prediction, _ = stage(step.state, grids)
+            torch.testing.assert_close(step.prediction.deltas, prediction.deltas)
 
     def test_nms_across_levels_suppresses_more(self, make_generator, batch):
         options = {"nms_thresh": 0.3, "post_nms_topk": (1000, 1000)}
