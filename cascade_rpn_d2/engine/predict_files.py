@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from detectron2.structures import Instances
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from ..checkpoint import write_atomically
 from ..data.images import Frame, Source, count_frames, read_frames
 from ..visualization import draw_detections, draw_proposals
+from .output_files import prepare_file
 from .picture_writer import PictureWriter
 from .predictor import BatchPredictor, Categories
 
@@ -75,7 +75,7 @@ def predict_files(
     categories = categories or Categories()
     writer = PictureWriter(output_dir, sources)
     if json_path is not None:
-        _prepare_file(Path(json_path))
+        prepare_file(json_path, "boxes.json")
     summary = Summary()
     records: list[dict[str, Any]] = []
     total = sum(count_frames(source) for source in sources)
@@ -171,15 +171,3 @@ def batched(items: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
-
-
-def _prepare_file(path: Path) -> None:
-    """Find out before the work rather than after it that a file cannot be written."""
-    if path.is_dir():
-        raise OSError(f"Cannot write {path}: it is a folder, give a file name such as boxes.json.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"Cannot make the folder of {path} ({error.strerror}): give another path."
-        ) from error

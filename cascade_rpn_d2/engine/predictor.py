@@ -149,14 +149,16 @@ def load_predictor(
     *,
     overrides: Sequence[str] = (),
     device: str | None = None,
+    trained: bool = True,
 ) -> tuple[BatchPredictor, Categories]:
-    """The predictor of a config with trained weights, and the classes that it predicts.
+    """The predictor of a config, and the classes that it predicts.
 
     Args:
         config_file: name in the zoo, or path of a LazyConfig.
         weights: file or URL; by default the zoo's for that config.
         overrides: ``key=value`` changes to the config.
         device: where to run; a GPU if there is one by default.
+        trained: False to leave the model with the weights that it is built with.
 
     Raises:
         ValueError: if config, overrides, device or weights do not exist or do not fit together, or
@@ -165,8 +167,10 @@ def load_predictor(
     """
     config = apply_overrides(get_config(config_file), overrides)
     require_images_suffice(config, config_file)
-    where, file = choose_device(device), find_weights(config_file, weights)
+    where = choose_device(device)
+    file = find_weights(config_file, weights) if trained else None
     model = instantiate_model(config, config_file)
-    Checkpointer(model).load(file, checkpointables=[])
+    if file is not None:
+        Checkpointer(model).load(file, checkpointables=[])
     predictor = BatchPredictor.from_config(model.to(where), config)
     return predictor, Categories.from_config(config)

@@ -112,6 +112,33 @@ class ProposalRecallEvaluator(DatasetEvaluator):
             ``{"box_proposals": {"AR@100": ..., "ARs@100": ...}}`` in per cent, NaN where the
             dataset has no object of that size; None in processes other than the first.
         """
+        recalls = self.recalls()
+        if recalls is None:
+            return None
+        recall = recalls.mean(axis=2)  # (A, M)
+        results = {
+            f"AR@{limit}": float(value)
+            for limit, value in zip(self._limits, recall[0], strict=True)
+        }
+        for area, row in zip(list(AREA_RANGES)[1:], recall[1:], strict=True):
+            results[f"AR{area[0]}@{self._limits[0]}"] = float(row[0])
+        logger.info(
+            "Proposals on %s (%d images, %d objects):\n%s",
+            *(self._dataset_name, len(self._ground_truth()), self.num_objects),
+            create_small_table(results),
+        )
+        if self._output_dir:
+            self._write(results)
+        return OrderedDict(box_proposals=results)
+
+    def recalls(self) -> np.ndarray | None:
+        """The recall at every IoU threshold, whose averages :meth:`evaluate` returns.
+
+        Returns:
+            (A, M, T) in per cent, in the order of ``AREA_RANGES``, of the limits, ascending, and of
+            ``IOU_THRESHOLDS``; NaN where the dataset has no object of that size. None in processes
+            other than the first.
+        """
         truth = self._ground_truth()
         found = self._found
         if self._distributed:
@@ -128,25 +155,20 @@ class ProposalRecallEvaluator(DatasetEvaluator):
 
         shape = (len(AREA_RANGES), len(self._limits), len(IOU_THRESHOLDS))
         total = sum(found.values(), start=np.zeros(shape, np.int64))  # (A, M, T)
-        objects = sum(
-            (image.counts.sum(axis=1) for image in truth.values()),
-            start=np.zeros(len(AREA_RANGES), np.int64),
-        )  # (A,)
         with np.errstate(invalid="ignore"):  # 0 / 0: no object of that size
-            recall = 100 * (total / objects[:, None, None]).mean(axis=2)  # (A, M)
-        results = {
-            f"AR@{limit}": float(value)
-            for limit, value in zip(self._limits, recall[0], strict=True)
-        }
-        for area, row in zip(list(AREA_RANGES)[1:], recall[1:], strict=True):
-            results[f"AR{area[0]}@{self._limits[0]}"] = float(row[0])
-        logger.info(
-            "Proposals on %s (%d images, %d objects):\n%s",
-            *(self._dataset_name, len(truth), objects[0], create_small_table(results)),
+            return 100 * (total / self._count_objects()[:, None, None])
+
+    @property
+    def num_objects(self) -> int:
+        """How many objects the dataset has."""
+        return int(self._count_objects()[0])
+
+    def _count_objects(self) -> np.ndarray:
+        """Objects in every area range (A,)."""
+        return sum(
+            (image.counts.sum(axis=1) for image in self._ground_truth().values()),
+            start=np.zeros(len(AREA_RANGES), np.int64),
         )
-        if self._output_dir:
-            self._write(results)
-        return OrderedDict(box_proposals=results)
 
     def _ground_truth(self) -> dict[Any, _ImageTruth]:
         if self._truth is None:

@@ -4,29 +4,46 @@ Everything takes and returns images as (H, W, 3) uint8 arrays in RGB order.
 """
 
 from .canvas import save_image
+from .convolutions import Sampling, draw_convolutions
 from .curves import plot_recall_curves, recall_figure
 from .detections import draw_detections
+from .histograms import histograms_figure, plot_histograms
 from .lines import lines_figure, plot_lines
-from .panels import Panel, panel_grid
+from .panels import Key, Panel, panel_grid
 from .proposals import draw_ground_truth, draw_proposals, recall_caption
+from .recall import plot_recall, recall_pair_figure
 from .rows import plot_rows
-from .sampling_points import draw_sampling_points, sampling_points
+from .sampling_points import (
+    deformed_points,
+    draw_sampling_points,
+    grid_points,
+    sampling_points,
+)
 from .stages import draw_stages
 
 __all__ = [
+    "Key",
     "Panel",
+    "Sampling",
+    "deformed_points",
+    "draw_convolutions",
     "draw_detections",
     "draw_ground_truth",
     "draw_proposals",
     "draw_sampling_points",
     "draw_stages",
+    "grid_points",
+    "histograms_figure",
     "lines_figure",
     "panel_grid",
+    "plot_histograms",
     "plot_lines",
+    "plot_recall",
     "plot_recall_curves",
     "plot_rows",
     "recall_caption",
     "recall_figure",
+    "recall_pair_figure",
     "sampling_points",
     "save_image",
 ]

@@ -48,6 +48,20 @@ def recall_figure(
 ) -> Figure:
     """The figure behind :func:`plot_recall_curves`, to be changed or saved as vectors."""
     axes = plain_axes(size)
+    draw_recall_curves(axes, curves, thresholds, title=title)
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def draw_recall_curves(
+    axes: Axes,
+    curves: Mapping[str, Sequence[float]],
+    thresholds: Sequence[float],
+    *,
+    title: str = "",
+) -> None:
+    """Draw what :func:`plot_recall_curves` plots on given axes."""
     x = np.asarray(thresholds, dtype=np.float64)
     for name, values in curves.items():
         y = np.asarray(values, dtype=np.float64)
@@ -67,19 +81,22 @@ def recall_figure(
     axes.set(xlabel="IoU threshold", ylabel="recall (%)", title=title, ylim=(0, 100))
     axes.set_xlim(x.min(), x.max())
     axes.legend(frameon=False, loc="lower left")
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    return figure
 
 
 def plain_axes(size: tuple[int, int]) -> Axes:
     """Axes of a new figure of ``size`` (width, height) in pixels, as all our plots have them."""
+    return plain_row(size, 1)[0]
+
+
+def plain_row(size: tuple[int, int], count: int) -> list[Axes]:
+    """``count`` axes beside each other in a new figure of ``size`` (width, height) in pixels."""
     # A figure of its own rather than pyplot's: no global state, no display, no figure left open.
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    return axes
+    row = list(figure.subplots(1, count, squeeze=False)[0])
+    for axes in row:
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return row
 
 
 def render(figure: Figure) -> RGBImage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .canvas import RGBImage
@@ -57,9 +58,26 @@ def lines_figure(
     size: tuple[int, int] = (640, 440),
 ) -> Figure:
     """The figure behind :func:`plot_lines`, to be changed or saved as vectors."""
+    axes = plain_axes(size)
+    draw_lines(axes, lines, xlabel=xlabel, ylabel=ylabel, title=title, log_x=log_x, log_y=log_y)
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def draw_lines(
+    axes: Axes,
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    log_x: bool = False,
+    log_y: bool = False,
+) -> None:
+    """Draw what :func:`plot_lines` plots on given axes."""
     if not lines:
         raise ValueError("There is no line to plot.")
-    axes = plain_axes(size)
     for name, points in lines.items():
         values = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         if len(values) == 0 or not np.isfinite(values).all():
@@ -72,6 +90,3 @@ def lines_figure(
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")
     axes.legend(frameon=False, loc="best")
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    return figure

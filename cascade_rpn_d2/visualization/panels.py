@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .canvas import Color, RGBImage, as_rgb, draw_boxes, draw_text, fill_box, rescale, text_width
+from .canvas import (
+    Color,
+    RGBImage,
+    as_rgb,
+    draw_boxes,
+    draw_dot,
+    draw_text,
+    fill_box,
+    rescale,
+    text_width,
+)
 
 _TEXT = (36, 41, 47)
 _QUIET = (87, 96, 106)
@@ -28,6 +39,20 @@ class Panel:
 
     image: RGBImage
     caption: str = ""
+
+
+class Key(NamedTuple):
+    """An entry of a legend.
+
+    Args:
+        color: what is explained.
+        words: what it means.
+        mark: whether it is the colour of boxes or of dots.
+    """
+
+    color: Color
+    words: str
+    mark: Literal["box", "dot"] = "box"
 
 
 def cell_size(width: int, columns: int) -> int:
@@ -53,7 +78,7 @@ def fitting_scale(image: RGBImage, cell: int) -> float:
 def panel_grid(
     rows: Sequence[Sequence[Panel]],
     headers: Sequence[str] = (),
-    legend: Sequence[tuple[Color, str]] = (),
+    legend: Sequence[Key | tuple[Color, str]] = (),
     width: int = 1120,
 ) -> RGBImage:
     """Put pictures side by side.
@@ -61,7 +86,8 @@ def panel_grid(
     Args:
         rows: the panels, every row as long as the first.
         headers: words above the columns, one each, or none at all.
-        legend: colours and what they mean, in one line at the bottom, wrapped where it is too long.
+        legend: colours and what they mean (a tuple is a :class:`Key` of boxes), in one line at the
+            bottom, wrapped where it is too long.
         width: pixels of the result; panels are scaled to fit.
 
     Returns:
@@ -126,24 +152,30 @@ def _row(panels: Sequence[Panel], cell: int, width: int) -> RGBImage:
     return row
 
 
-def _legend_lines(legend: Sequence[tuple[Color, str]], width: int) -> RGBImage:
+def _legend_lines(legend: Sequence[Key | tuple[Color, str]], width: int) -> RGBImage:
     swatch, room = 24, 26
-    lines: list[list[tuple[Color, str, int]]] = [[]]
+    lines: list[list[tuple[Key, int]]] = [[]]
     taken = 0
-    for color, words in legend:
-        need = swatch + 7 + text_width(words, _FONT - 1) + room
+    for key in (Key(*entry) for entry in legend):
+        need = swatch + 7 + text_width(key.words, _FONT - 1) + room
         if lines[-1] and taken + need - room > width - 2 * _GAP:
             lines.append([])
             taken = 0
-        lines[-1].append((color, words, need))
+        lines[-1].append((key, need))
         taken += need
     strip = _white(_LINE * len(lines) + _GAP, width)
     for number, line in enumerate(lines):
-        left = (width - sum(need for *_, need in line) + room) / 2
+        left = (width - sum(need for _, need in line) + room) / 2
         middle = number * _LINE + _LINE / 2
-        for color, words, need in line:
+        for key, need in line:
             fill_box(strip, (left, middle - 7, left + swatch, middle + 7), _SWATCH)
-            draw_boxes(strip, [[left + 4, middle - 3, left + swatch - 4, middle + 3]], color, 2)
-            draw_text(strip, words, (left + swatch + 7, middle), _FONT - 1, _TEXT, anchor="lm")
+            if key.mark == "dot":
+                draw_dot(strip, (left + swatch / 2, middle), 4.0, key.color)
+            else:
+                draw_boxes(
+                    strip, [[left + 4, middle - 3, left + swatch - 4, middle + 3]], key.color, 2
+                )
+            words_at = (left + swatch + 7, middle)
+            draw_text(strip, key.words, words_at, _FONT - 1, _TEXT, anchor="lm")
             left += need
     return strip

@@ -30,6 +30,8 @@ _PALE_OPACITY = 0.18
 # Shorter side of a box (pixels of the picture) from which its line has 2 and 3 pixels: crowds of
 # small boxes would be all lines otherwise.
 _WIDER_FROM = (18.0, 64.0)
+# So many ranked boxes do not hide the image; more are drawn paler.
+_FEW = 30
 
 
 def draw_proposals(
@@ -141,16 +143,22 @@ def _thickness(box: npt.NDArray[np.float64]) -> int:
     return 1 + sum(min(box[2] - box[0], box[3] - box[1]) >= side for side in _WIDER_FROM)
 
 
+def rank_colors(count: int) -> list[Color]:
+    """Colours of the first to the last of ``count`` proposals, from yellow to violet."""
+    # The ends of the colour map are left out, for they are too dark or too bright to be seen.
+    shade = np.linspace(225, 80, count).round().astype(np.uint8)
+    if not count:
+        return []
+    colors = cv2.applyColorMap(shade[:, None], cv2.COLORMAP_PLASMA)[:, 0, ::-1]
+    return [(int(red), int(green), int(blue)) for red, green, blue in colors]
+
+
 def _draw_ranked(canvas: RGBImage, boxes: npt.NDArray[np.float64]) -> None:
     """Outline boxes with the first on top."""
-    if not len(boxes):
-        return
-    # The ends of the colour map are left out, for they are too dark or too bright to be seen.
-    shade = np.linspace(225, 60, len(boxes)).round().astype(np.uint8)
-    colors = cv2.applyColorMap(shade[:, None], cv2.COLORMAP_PLASMA)[:, 0, ::-1]
+    colors = rank_colors(len(boxes))
+    rest = 0.9 if len(boxes) <= _FEW else 0.6
     for rank in reversed(range(len(boxes))):
-        red, green, blue = (int(v) for v in colors[rank])
         first = rank < 10
         draw_boxes(
-            canvas, boxes[rank][None], (red, green, blue), 2 if first else 1, 1.0 if first else 0.6
+            canvas, boxes[rank][None], colors[rank], 2 if first else 1, 1.0 if first else rest
         )

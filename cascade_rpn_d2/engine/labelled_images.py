@@ -1,0 +1,124 @@
+"""Images of a registered dataset and their objects, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.data import DatasetCatalog
+from detectron2.data.detection_utils import check_image_size
+from detectron2.structures import BoxMode
+from omegaconf import DictConfig
+from torch import Tensor
+
+from ..data import register_coco_folder
+from ..data.images import read_image
+from ..model_zoo import InputFormat
+
+
+def choose_dataset(
+    config: DictConfig, name: str | None = None, coco_folder: str | None = None
+) -> str:
+    """The name of the dataset to look at.
+
+    Args:
+        config: whose first test dataset is taken if no other is given.
+        name: a registered dataset.
+        coco_folder: ``images_dir:annotations.json``, which is registered.
+
+    Raises:
+        ValueError: if both are given, or there is none.
+        OSError: if the folder or the file cannot be read.
+    """
+    if name and coco_folder:
+        raise ValueError(f"Give either the dataset '{name}' or the folder '{coco_folder}'.")
+    if coco_folder:
+        return register_coco_folder(coco_folder)
+    names = (name,) if name else InputFormat.from_config(config).datasets
+    if not names:
+        raise ValueError("The config names no test data: give a dataset, or images_dir:file.json.")
+    return names[0]
+
+
+def load_records(name: str) -> list[dict[str, Any]]:
+    """Detectron2's dicts of all images of a dataset.
+
+    Raises:
+        ValueError: if no such dataset is registered, or it has no images.
+        OSError: if its files are missing.
+    """
+    if name not in DatasetCatalog.list():
+        raise ValueError(
+            f"No dataset is registered as '{name}': give one that is, such as coco_2017_val or "
+            "cascade_rpn_demo_val, or images_dir:annotations.json."
+        )
+    try:
+        records = DatasetCatalog.get(name)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"The files of the dataset '{name}' are not there ({error}): put them below "
+            "$DETECTRON2_DATASETS, or give images_dir:annotations.json."
+        ) from error
+    if not records:
+        raise ValueError(f"The dataset '{name}' has no images.")
+    return records
+
+
+def read_record(record: dict[str, Any]) -> npt.NDArray[np.uint8]:
+    """The image of a record, (H, W, 3) uint8 in BGR order.
+
+    Raises:
+        OSError: if it cannot be read; names the file.
+        ValueError: if it has another size than its annotations say; names the file.
+    """
+    image = read_image(record["file_name"])
+    check_image_size(dict(record), image)
+    return image
+
+
+def objects_of(record: dict[str, Any]) -> Tensor:
+    """The objects (g, 4) of a record, XYXY in pixels of the image; regions of a crowd are none."""
+    boxes = [
+        BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS)
+        for a in record.get("annotations", ())
+        if not a.get("iscrowd", 0)
+    ]
+    return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+
+
+def pick_images(records: Sequence[dict[str, Any]], ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The records with these image ids, in the order of the ids.
+
+    Raises:
+        ValueError: if an id is none of the dataset's.
+    """
+    by_id = {str(record["image_id"]): record for record in records}
+    for image_id in ids:
+        if image_id not in by_id:
+            raise ValueError(
+                f"No image of the dataset has the id {image_id}: its {len(records)} images have "
+                f"ids such as {', '.join(list(by_id)[:3])}."
+            )
+    return [by_id[image_id] for image_id in ids]
+
+
+def choose_images(
+    dataset: Sequence[dict[str, Any]], count: int, most_objects: int = 16
+) -> list[dict[str, Any]]:
+    """Images for a picture that people can read: evenly from those with few objects.
+
+    Args:
+        dataset: the images as Detectron2's dicts.
+        count: how many to choose.
+        most_objects: an image with more objects, or with none, is left out if there are others.
+
+    Returns:
+        ``count`` images in the order of the dataset, or all if there are fewer.
+    """
+    readable = [r for r in dataset if 0 < len(r.get("annotations", ())) <= most_objects]
+    readable = readable or list(dataset)
+    count = min(count, len(readable))
+    return [readable[i * len(readable) // count] for i in range(count)]

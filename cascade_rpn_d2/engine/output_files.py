@@ -1,0 +1,43 @@
+"""Find out before the work rather than after it that a file cannot be written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+
+
+def prepare_file(path: str | os.PathLike[str], example: str) -> Path:
+    """Make the folder of a file that is to be written.
+
+    Args:
+        path: of the file.
+        example: a file name, for the message.
+
+    Raises:
+        OSError: if it is a folder, or the folder cannot be made.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise OSError(f"Cannot write {file}: it is a folder, give a file name such as {example}.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"Cannot make the folder of {file} ({error.strerror}): give another path."
+        ) from error
+    return file
+
+
+def prepare_picture(path: str | os.PathLike[str]) -> Path:
+    """As :func:`prepare_file`, for a picture.
+
+    Raises:
+        ValueError: if there is no format for its suffix.
+        OSError: as :func:`prepare_file`.
+    """
+    file = prepare_file(path, "picture.png")
+    if not file.suffix or not cv2.haveImageWriter(str(file)):
+        raise ValueError(f"Cannot write '{file}': name it *.png or *.jpg.")
+    return file

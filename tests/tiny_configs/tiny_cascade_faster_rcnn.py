@@ -1,0 +1,6 @@
+"""A detector on the tiny Cascade RPN."""
+
+from .tiny_cascade_rpn import model as proposals
+from .tiny_faster_rcnn import dataloader, model
+
+model.proposal_generator = proposals.proposal_generator

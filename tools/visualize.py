@@ -1,0 +1,135 @@
+#!/usr/bin/env python
+"""Draw the pictures of the Cascade RPN paper from any config and checkpoint.
+
+    visualize.py stages   --config-file demo/cascade_rpn.py --output stages.png
+    visualize.py sampling --config-file demo/cascade_rpn.py --output sampling.png
+    visualize.py targets  --config-file demo/cascade_rpn.py --output targets.png
+    visualize.py recall   --model "Cascade RPN" demo/cascade_rpn.py - --output recall.png
+
+stages    proposals of every stage beside each other (Figures 4 and 5)
+sampling  where plain, dilated, deformable and adaptive convolutions read (Figure 3)
+targets   distribution of the regression targets of every stage (Figure 1a), and their means and
+          standard deviations: the regression statistics of a dataset
+recall    recall against IoU, and average recall against the number of proposals
+
+Images are those of the config's test data, of another dataset (--dataset, --data) or, for stages
+and sampling, one's own (--input). visualize.py COMMAND --help has the options of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import cascade_rpn_d2  # noqa: F401  (registers the components)
+from cascade_rpn_d2.engine import visualize
+from cascade_rpn_d2.engine.messages import mendable_message
+from cascade_rpn_d2.engine.recall_curves import NUMBERS
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    add = _command(commands, "stages", several=True, images=True)
+    add("--num-images", type=_positive, default=4, help="rows of the picture (default: 4)")
+    add("--image-ids", nargs="+", help="ids of the dataset's images to show")
+    add("--top", type=_positive, help="proposals of an image (default: 100; own images: 20)")
+    add("--width", type=_positive, default=1120, help="pixels of the picture (default: 1120)")
+
+    add = _command(commands, "sampling", images=True)
+    add("--image-id", help="id of the dataset's image to show")
+    add(
+        "--cell",
+        action="append",
+        help="level,row,column such as p3,10,12, repeatable; default: that of the best proposal",
+    )
+    add(
+        "--deformable",
+        nargs=2,
+        metavar=("CONFIG", "WEIGHTS"),
+        help="a model with a LearnedAlignment, for the panel of the deformable convolution",
+    )
+    add("--width", type=_positive, default=1000, help="pixels of the picture (default: 1000)")
+
+    add = _command(commands, "targets")
+    add("--max-images", type=_positive, help="look at the first so many images only")
+    add("--first-stage", action="store_true", help="measure stage 1 only, which needs no weights")
+
+    add = _command(commands, "recall", several=True)
+    add("--at", type=_positive, default=100, help="proposals of the curve over IoU (default: 100)")
+    add(
+        "--numbers",
+        nargs="+",
+        type=_positive,
+        default=list(NUMBERS),
+        help=f"numbers of proposals (default: {' '.join(map(str, NUMBERS))})",
+    )
+    add("--batch-size", type=_positive, default=4, help="images at once (default: 4)")
+    return parser.parse_args(argv)
+
+
+def _command(commands, name: str, *, several: bool = False, images: bool = False):
+    """A subcommand with the options that all have; returns its ``add_argument``."""
+    parser = commands.add_parser(name)
+    add = parser.add_argument
+    repeatable = {"action": "append", "default": []} if several else {}
+    add(
+        "--config-file",
+        required=not several,
+        help=f"name in the zoo, or path of a LazyConfig{'; repeatable' if several else ''}",
+        **repeatable,
+    )
+    add(
+        "--weights",
+        help="checkpoint file or URL, - for the zoo's; default: the zoo's"
+        + ("; as many as config files, in their order" if several else ""),
+        **repeatable,
+    )
+    if several:
+        add(
+            "--model",
+            nargs=3,
+            action="append",
+            default=[],
+            metavar=("NAME", "CONFIG", "WEIGHTS"),
+            help="a model and what to call it, repeatable; WEIGHTS may be - for the zoo's",
+        )
+    add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="changes to the configs")  # fmt: skip
+    source = parser.add_mutually_exclusive_group()
+    if images:
+        source.add_argument("--input", nargs="+", help="images, folders or patterns of your own")
+    source.add_argument("--dataset", help="a registered dataset; default: the config's test data")
+    source.add_argument("--data", help="images_dir:annotations.json in COCO format")
+    add("--output", required=True, help="file of the picture, *.png or *.jpg")
+    add("--device", help="such as cpu or cuda:1; default: a GPU if there is one")
+    return add
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and print what came of it."""
+    args = vars(parse_args(argv))
+    command = args.pop("command")
+    print(getattr(visualize, f"visualize_{command}")(**args))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception as error:
+        message = mendable_message(error)
+        if message is None:
+            raise
+        sys.exit(f"visualize.py: {message}")
