@@ -136,8 +136,8 @@ def visualize_sampling(
         learned = trace(other.load(device), image)
         if not np.allclose(centers_of(learned, cells), centers_of(seen, cells), atol=0.5):
             raise ValueError(
-                f"The cells {' '.join(map(str, cells))} of {other.config_file} are elsewhere in the "
-                "image than those of the config: give a model with the same levels and anchors."
+                f"The cells of {other.config_file} are elsewhere in the image than those of "
+                f"{config_file}: give a model with the same levels and anchors."
             )
         samplings.append(learned_sampling(learned, cells))
     else:

@@ -209,6 +209,20 @@ def test_no_object_of_a_size_is_nan(register, two_images, tmp_path):
     assert written["ARs@100"] is None and written["ARm@100"] == 50
 
 
+def test_recall_at_every_threshold(register, two_images):
+    register(two_images)
+    evaluator = ProposalRecallEvaluator(NAME, limits=(1, 2))
+    # IoU 0.72 with the object, and exactly the object.
+    boxes = [[0, 0, 50, 36], *PERFECT]
+    evaluator.process([{"image_id": 1}], [proposals(boxes, [1, 0])])
+    recalls = evaluator.recalls()
+    assert evaluator.num_objects == 2 and recalls.shape == (4, 2, 10)
+    assert recalls[0, 0].tolist() == [50] * 5 + [0] * 5  # 0.5 to 0.7
+    assert recalls[0, 1].tolist() == [50] * 10
+    results = evaluator.evaluate()["box_proposals"]
+    assert [results["AR@1"], results["AR@2"]] == recalls[0].mean(axis=1).tolist()
+
+
 def test_names_of_the_results(register, two_images):
     register(two_images)
     names = ["AR@100", "AR@300", "AR@1000", "ARs@100", "ARm@100", "ARl@100"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade_rpn_d2.visualization import Panel, panel_grid
+from cascade_rpn_d2.visualization import Key, Panel, panel_grid
 from cascade_rpn_d2.visualization.panels import cell_size, fitting_scale
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
@@ -88,3 +88,12 @@ def test_a_grid_that_is_none_is_refused(rows, headers, message):
 def test_a_grid_too_narrow_is_refused():
     with pytest.raises(ValueError, match="2 columns cannot be 40 pixels wide"):
         panel_grid([[Panel(plain(RED))] * 2], width=40)
+
+
+def test_a_legend_may_explain_dots():
+    def marked(mark):
+        legend = [Key(GREEN, "words", mark)]
+        return panel_grid([[Panel(plain(RED))]], legend=legend, width=300)
+
+    dot, box = (extent(marked(mark), GREEN) for mark in ("dot", "box"))
+    assert dot[1] - dot[0] == dot[3] - dot[2] < box[3] - box[2]

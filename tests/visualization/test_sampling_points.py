@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from cascade_rpn_d2.layers import adaptive_conv2d
-from cascade_rpn_d2.visualization import draw_sampling_points, sampling_points
+from cascade_rpn_d2.layers import adaptive_conv2d, deform_conv2d
+from cascade_rpn_d2.visualization import (
+    deformed_points,
+    draw_sampling_points,
+    grid_points,
+    sampling_points,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +74,37 @@ def test_boxes_and_cells_must_fit_the_map():
     for cell in ((12, 0), (0, -1)):
         with pytest.raises(ValueError, match="outside the map"):
             draw_sampling_points(image, np.zeros((192, 4)), 8, (12, 16), [cell])
+
+
+def test_plain_and_dilated_taps_are_where_a_convolution_reads():
+    stride, dilation, cell = 8, 2, (5, 6)
+    maps = torch.zeros(1, 1, 12, 14, requires_grad=True)
+    weight = torch.ones(1, 1, 3, 3)
+    read = torch.nn.functional.conv2d(maps, weight, padding=dilation, dilation=dilation)
+    read[0, 0, cell[0], cell[1]].backward()
+    rows, columns = maps.grad[0, 0].nonzero().T.numpy()
+    points = grid_points([[cell[1] * stride, cell[0] * stride]], stride * dilation)[0]
+    np.testing.assert_allclose(points, np.stack((columns, rows), axis=1) * stride)
+
+
+def test_deformed_taps_are_where_a_deformable_convolution_reads():
+    # As above: maps of x and y, which sampling keeps, tell where a tap is.
+    stride, height, width, cell = 4, 10, 11, (4, 5)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    maps = torch.stack((x, y)).double()[None] * stride
+    offset = torch.rand(1, 18, height, width, dtype=torch.float64) * 3 - 1.5
+    center = [[cell[1] * stride, cell[0] * stride]]
+    points = deformed_points(center, offset[0, :, cell[0], cell[1]][None].numpy(), stride)[0]
+    for tap in range(9):
+        weight = torch.zeros(2, 2, 9, dtype=torch.float64)
+        weight[0, 0, tap] = weight[1, 1, tap] = 1
+        read = deform_conv2d(maps, offset, weight.view(2, 2, 3, 3), padding=1)
+        np.testing.assert_allclose(points[tap], read[0, :, cell[0], cell[1]].numpy(), atol=1e-9)
+
+
+def test_offsets_must_fit_cells_and_kernel():
+    for offsets in (np.zeros((2, 18)), np.zeros((1, 17)), np.zeros(18)):
+        with pytest.raises(ValueError, match=r"1 cells need offsets \(n, 2\*K\*K\)"):
+            deformed_points([[0, 0]], offsets, 8)
+    with pytest.raises(ValueError, match="odd"):
+        deformed_points([[0, 0]], np.zeros((1, 8)), 8)

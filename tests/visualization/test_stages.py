@@ -61,3 +61,26 @@ def test_every_image_needs_its_boxes():
         draw_stages(IMAGES, [], {"RPN": OBJECTS})
     with pytest.raises(ValueError, match="at least one panel"):
         draw_stages([], [], {})
+
+
+def test_without_objects_the_best_are_coloured_by_rank():
+    boxes = [torch.tensor([[10.0, 10, 60, 60], [20, 30, 70, 90], [5, 5, 95, 95]])] * 2
+    picture = draw_stages(IMAGES, None, {"stage 1": boxes, "stage 2": boxes}, top=2, width=660)
+    first, last = proposals.rank_colors(2)
+    for part in (column(picture, i, 2) for i in range(2)):
+        assert has(part, first) and has(part, last)
+        assert not any(has(part, color) for color in (GREEN, AMBER, RED))
+    assert [words for _, words in stages.ranks_legend(2)] == ["best proposal", "rank 2"]
+    assert [words for _, words in stages.ranks_legend(1)] == ["best proposal"]
+    assert len({color for color, _ in stages.ranks_legend(20)}) == 3
+
+
+def test_captions_count_the_proposals_that_are_drawn(monkeypatch):
+    captions = []
+
+    def grid(rows, headers, legend, width):
+        captions.extend([panel.caption for panel in row] for row in rows)
+
+    monkeypatch.setattr(stages, "panel_grid", grid)
+    draw_stages(IMAGES, None, {"a": OBJECTS}, top=1)
+    assert captions == [["1 of 1 proposals"], ["1 of 2 proposals"]]
