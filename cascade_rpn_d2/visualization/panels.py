@@ -25,6 +25,7 @@ _QUIET = (87, 96, 106)
 # Behind a colour of the legend: as dark as the pictures mostly are, so that white can be seen.
 _SWATCH = (70, 74, 80)
 _FONT, _GAP = 14, 10
+_LEAST_FONT = 8
 _LINE = _FONT + 8  # height of a line of words
 
 
@@ -75,6 +76,17 @@ def fitting_scale(image: RGBImage, cell: int) -> float:
     return cell / max(image.shape[:2])
 
 
+def fitting_size(words: str, width: int, largest: int, bold: bool = False) -> int:
+    """The size of font, at most ``largest``, at which words fit into ``width`` pixels.
+
+    Never below what can be read: longer words run over.
+    """
+    size = largest
+    while size > _LEAST_FONT and text_width(words, size, bold) > width:
+        size -= 1
+    return size
+
+
 def panel_grid(
     rows: Sequence[Sequence[Panel]],
     headers: Sequence[str] = (),
@@ -123,9 +135,8 @@ def _lefts(count: int, cell: int, width: int) -> list[int]:
 def _header_line(headers: Sequence[str], cell: int, width: int) -> RGBImage:
     line = _white(_LINE + _GAP, width)
     for left, words in zip(_lefts(len(headers), cell, width), headers, strict=True):
-        draw_text(
-            line, words, (left + cell / 2, _GAP / 2 + _LINE / 2), _FONT + 1, _TEXT, True, "mm"
-        )
+        size = fitting_size(words, cell, _FONT + 1, bold=True)
+        draw_text(line, words, (left + cell / 2, _GAP / 2 + _LINE / 2), size, _TEXT, True, "mm")
     return line
 
 
@@ -145,7 +156,7 @@ def _row(panels: Sequence[Panel], cell: int, width: int) -> RGBImage:
             row,
             panel.caption,
             (left + cell / 2, height + _LINE / 2),
-            _FONT - 1,
+            fitting_size(panel.caption, cell, _FONT - 1),
             _QUIET,
             anchor="mm",
         )

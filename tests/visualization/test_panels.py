@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cascade_rpn_d2.visualization import Key, Panel, panel_grid
-from cascade_rpn_d2.visualization.panels import cell_size, fitting_scale
+from cascade_rpn_d2.visualization.canvas import text_width
+from cascade_rpn_d2.visualization.panels import cell_size, fitting_scale, fitting_size
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
 
@@ -97,3 +98,12 @@ def test_a_legend_may_explain_dots():
 
     dot, box = (extent(marked(mark), GREEN) for mark in ("dot", "box"))
     assert dot[1] - dot[0] == dot[3] - dot[2] < box[3] - box[2]
+
+
+def test_words_are_made_to_fit_their_column():
+    assert fitting_size("short", 200, 15) == 15
+    words = "a heading of many words"
+    size = fitting_size(words, 150, 15, bold=True)
+    assert 8 < size < 15
+    assert text_width(words, size, True) <= 150 < text_width(words, size + 1, True)
+    assert fitting_size(words * 9, 150, 15) == 8
