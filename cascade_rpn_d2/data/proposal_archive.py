@@ -13,13 +13,13 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 FORMAT = "cascade_rpn_d2 proposals"
 VERSION = 1
-_MEMBERS = ("boxes", "objectness_logits", "offsets", "ids", "metadata")
+_MEMBERS = ("boxes", "objectness_logits", "offsets", "ids", "file_names", "metadata")
 _BLOCK = 1 << 18  # rows, of 16 bytes for boxes, that are read at once
 
 Ids = Sequence[int] | Sequence[str]
@@ -29,42 +29,52 @@ class ProposalFileError(ValueError):
     """A file of proposals cannot be used; the message names the file and the flaw."""
 
 
+class Index(NamedTuple):
+    """Which images a file has proposals of.
+
+    Attributes:
+        ids: of the I images, all numbers or all texts.
+        file_names: of the images, without folders; I, or none if they are not known.
+        offsets: (I + 1,) int64, image i has the rows ``offsets[i]`` to before ``offsets[i + 1]``.
+        metadata: what json can hold.
+    """
+
+    ids: Ids
+    file_names: Sequence[str]
+    offsets: np.ndarray
+    metadata: dict[str, Any]
+
+
 def write_archive(
     file: IO[bytes],
-    ids: Ids,
-    offsets: np.ndarray,
+    index: Index,
     boxes: Iterable[np.ndarray],
     logits: Iterable[np.ndarray],
-    metadata: dict[str, Any],
 ) -> None:
     """Write an archive; equal contents give equal bytes.
 
     Args:
         file: binary, open for writing.
-        ids: of the I images, all numbers or all texts.
-        offsets: (I + 1,) int, image i has the rows ``offsets[i]`` to before ``offsets[i + 1]``.
+        index: of what is written.
         boxes: blocks (m, 4) whose rows together are the M boxes.
         logits: blocks (m,), likewise.
-        metadata: what json can hold.
     """
-    text = json.dumps({"format": FORMAT, "version": VERSION, **metadata}, sort_keys=True)
-    count = int(offsets[-1])
+    text = json.dumps({"format": FORMAT, "version": VERSION, **index.metadata}, sort_keys=True)
+    count = int(index.offsets[-1])
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in {
             "metadata": np.array(text),
-            "ids": ids_to_array(ids),
-            "offsets": np.asarray(offsets, np.int64),
+            "ids": ids_to_array(index.ids),
+            "file_names": np.array(index.file_names, np.str_),
+            "offsets": np.asarray(index.offsets, np.int64),
         }.items():
             _write_member(archive, name, array.dtype, array.shape, [array])
         _write_member(archive, "boxes", np.dtype("<f4"), (count, 4), boxes)
         _write_member(archive, "objectness_logits", np.dtype("<f4"), (count,), logits)
 
 
-def read_index(path: Path) -> tuple[list[int] | list[str], np.ndarray, dict[str, Any]]:
+def read_index(path: Path) -> Index:
     """Which images a file has proposals of, without the proposals.
-
-    Returns:
-        The I ids, ``offsets`` (I + 1,) int64, and the metadata.
 
     Raises:
         ProposalFileError: if it is no such file, damaged, or of another version.
@@ -80,6 +90,7 @@ def read_index(path: Path) -> tuple[list[int] | list[str], np.ndarray, dict[str,
                 )
             metadata = _metadata(path, _read_member(archive, "metadata"))
             ids = _read_member(archive, "ids")
+            names = _read_member(archive, "file_names")
             offsets = _read_member(archive, "offsets")
     except ProposalFileError:
         raise
@@ -87,12 +98,14 @@ def read_index(path: Path) -> tuple[list[int] | list[str], np.ndarray, dict[str,
         raise _unreadable(path, error) from error
     if ids.ndim != 1 or ids.dtype.kind not in "iuU":
         raise _not_adding_up(path, f"its ids are {ids.dtype} of shape {ids.shape}")
+    if names.dtype.kind != "U" or names.shape not in ((0,), ids.shape):
+        raise _not_adding_up(path, f"its file_names are {names.dtype} of shape {names.shape}")
     if offsets.shape != (len(ids) + 1,) or offsets.dtype.kind not in "iu":
         raise _not_adding_up(path, f"it has {len(ids)} ids and offsets of shape {offsets.shape}")
     offsets = offsets.astype(np.int64)
     if offsets[0] != 0 or (np.diff(offsets) < 0).any():
         raise _not_adding_up(path, "its offsets do not ascend from 0")
-    return ids.tolist(), offsets, metadata
+    return Index(ids.tolist(), names.tolist(), offsets, metadata)
 
 
 def read_rows(
@@ -102,7 +115,7 @@ def read_rows(
 
     Args:
         path: an archive.
-        offsets: (I + 1,) as :func:`read_index` gives them.
+        offsets: (I + 1,) of its :class:`Index`.
         topk: None for all.
 
     Returns:

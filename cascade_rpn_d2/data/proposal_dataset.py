@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from detectron2.data import DatasetCatalog, get_detection_dataset_dicts
 from detectron2.data.build import (
@@ -13,7 +14,8 @@ from detectron2.data.build import (
 )
 from detectron2.structures import BoxMode
 
-from .proposal_file import PathLike, read_image_ids, read_proposals
+from .proposal_archive import Index
+from .proposal_file import PathLike, read_proposal_index, read_proposals
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +44,9 @@ def get_detection_dataset_with_proposals(
         float32, best first, and ``proposal_bbox_mode``. An image may have no proposal at all.
 
     Raises:
-        ValueError: if the numbers of datasets and files differ, if a file cannot be used, or if it
-            lacks an image; says how many it lacks and names the first.
+        ValueError: if the numbers of datasets and files differ, if a file cannot be used or is of
+            other images with the same ids, or if it lacks an image; says how many it lacks and
+            names the first.
         OSError: if a file is not there or cannot be read.
     """
     datasets = pair_with_files(names, proposal_files)
@@ -52,7 +55,7 @@ def get_detection_dataset_with_proposals(
         # One by one, as Detectron2's list of several would not tell which one an image is of.
         images = get_detection_dataset_dicts(name, filter_empty=filter_empty)
         proposals = read_proposals(path, topk=topk, allow_pickle=allow_pickle)
-        _require_entries(name, path, images, {str(i) for i in proposals.ids})
+        _require_entries(name, path, images, proposals.index)
         for image in images:
             boxes, logits = proposals.of(image["image_id"])
             records.append(
@@ -95,11 +98,11 @@ def check_proposal_files(
         ValueError, OSError: as :func:`get_detection_dataset_with_proposals`.
     """
     for name, path in pair_with_files(names, proposal_files):
-        known = {str(i) for i in read_image_ids(path, allow_pickle=allow_pickle)}
+        index = read_proposal_index(path, allow_pickle=allow_pickle)
         images = DatasetCatalog.get(name)
         if filter_empty and "annotations" in images[0]:
             images = filter_images_with_only_crowd_annotations(images)
-        _require_entries(name, path, images, known)
+        _require_entries(name, path, images, index)
 
 
 def pair_with_files(
@@ -132,7 +135,9 @@ def pair_with_files(
     return list(zip(datasets, files, strict=True))
 
 
-def _require_entries(name: str, path: str, images: list[dict], known: set[str]) -> None:
+def _require_entries(name: str, path: str, images: list[dict], index: Index) -> None:
+    names = [Path(file_name).stem for file_name in index.file_names] or [""] * len(index.ids)
+    known = {str(i): stem for i, stem in zip(index.ids, names, strict=True)}
     missing = [image for image in images if str(image["image_id"]) not in known]
     if missing:
         first = missing[0]
@@ -141,3 +146,12 @@ def _require_entries(name: str, path: str, images: list[dict], known: set[str]) 
             f"as {first['file_name']} (image_id {first['image_id']!r}): give the file of this "
             "dataset, or write it with tools/dump_proposals.py."
         )
+    for image in images:
+        stem = known[str(image["image_id"])]
+        # The splits of a dataset often count their images from 1 each.
+        if stem and stem != Path(image["file_name"]).stem:
+            raise ValueError(
+                f"{path} is of other data than {name}: its image_id {image['image_id']!r} is "
+                f"{stem}, not {image['file_name']}; give the file of this dataset, or write it "
+                "with tools/dump_proposals.py."
+            )

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def run_identity(
     Args:
         config: a LazyConfig; its model and test mapper count.
         weights: file or address of the checkpoint.
-        records: dataset dicts; their ids and sizes in order count, the folder they are in does not.
+        records: dataset dicts; their ids, file names and sizes in order count, the folder they are
+            in does not.
         topk: of :func:`~.proposal_dump.dump_proposals`.
         chunk_size: likewise.
 
@@ -52,7 +54,11 @@ def run_identity(
             f"The weights {weights} cannot be read ({error}): give a file that is there."
         ) from error
     feeding = [config.model, config.dataloader.test.mapper]
-    images = [[r["image_id"], r.get("width"), r.get("height")] for r in records]
+    names = [os.path.basename(r.get("file_name", "")) for r in records]
+    images = [
+        [r["image_id"], name, r.get("width"), r.get("height")]
+        for r, name in zip(records, names, strict=True)
+    ]
     return {
         "weights_sha256": weights_sha256,
         "config_sha256": digest([plain(OmegaConf.to_container(c, resolve=True)) for c in feeding]),

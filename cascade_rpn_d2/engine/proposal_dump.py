@@ -33,7 +33,7 @@ from ..data.proposal_file import (
     ProposalFile,
     check_suffix,
     join_proposals,
-    read_image_ids,
+    read_proposal_index,
     write_proposals,
 )
 from ..evaluation import ProposalsOfDetector
@@ -114,8 +114,10 @@ def dump_proposals(
     own = pending[comm.get_rank() :: comm.get_world_size()]
     found = propose(model, config, [records[i] for chunk in own for i in chunks[chunk]], topk)
     for chunk in own:
+        names = [records[i].get("file_name", "") for i in chunks[chunk]]
         ids, boxes, logits = zip(*(next(found) for _ in chunks[chunk]), strict=True)
-        write_proposals(files[chunk], ProposalFile.from_images(ids, boxes, logits))
+        part = ProposalFile.from_images(ids, boxes, logits, file_names=names)
+        write_proposals(files[chunk], part)
 
     metadata = {**identity, "dataset": name, "config_name": config_name}
     metadata.pop("chunk_size")
@@ -245,7 +247,7 @@ def _join(
     metadata: dict[str, Any],
     as_pickle: bool,
 ) -> None:
-    ids = [image_id for file in files for image_id in read_image_ids(file)]
+    ids = [image_id for file in files for image_id in read_proposal_index(file).ids]
     if ids != [record["image_id"] for record in records]:
         raise ValueError(
             f"The parts in {parts} do not have the images of the dataset: remove the folder and "

@@ -34,12 +34,16 @@ def name(write, content):
 def dump(tmp_path):
     """Write a file with ``count`` proposals of each image, image 7 having none."""
 
-    def write_file(ids=IDS, count=4, file="p.npz", **options):
+    def write_file(ids=IDS, count=4, file="p.npz", names=(), **options):
         rng = np.random.default_rng(0)
         boxes = [np.float32([[1, 2, 9, 8]]) + rng.random((count, 1), np.float32) for _ in ids]
         boxes = [b[: 0 if i == 7 else None] for i, b in zip(ids, boxes, strict=True)]
         logits = [rng.standard_normal(len(b)).astype(np.float32) for b in boxes]
-        write_proposals(tmp_path / file, ProposalFile.from_images(ids, boxes, logits), **options)
+        write_proposals(
+            tmp_path / file,
+            ProposalFile.from_images(ids, boxes, logits, file_names=names),
+            **options,
+        )
         return str(tmp_path / file)
 
     return write_file
@@ -68,6 +72,15 @@ def test_images_without_annotations_may_be_left_out_of_either(name, dump):
 def test_images_without_an_entry_are_named_and_counted(name, dump, check):
     path = dump(ids=(7,))
     with pytest.raises(ValueError, match=r"no entry for 2 of the 3 images .*a\.png \(image_id 3\)"):
+        check(name, path, filter_empty=False)
+
+
+@pytest.mark.parametrize("check", [get_detection_dataset_with_proposals, check_proposal_files])
+def test_images_of_other_data_with_the_same_ids_are_noticed(name, dump, check):
+    # The dataset has sub/a.png, b.png and empty.png; folder and format may differ.
+    check(name, dump(names=("x/a.jpg", "b.png", "empty.png")), filter_empty=False)
+    path = dump(names=("a.png", "c.png", "empty.png"))
+    with pytest.raises(ValueError, match=r"is of other data .*: its image_id 7 is c, not .*b\.png"):
         check(name, path, filter_empty=False)
 
 

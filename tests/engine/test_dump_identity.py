@@ -64,7 +64,7 @@ def test_what_counts(tiny_config, weights, tmp_path):
     assert differing("train.max_iter=9", "optimizer.lr=1") == set()
     assert differing("model.proposal_generator.nms_thresh=0.5") == {"config_sha256"}
     assert differing("dataloader.test.mapper.image_format=RGB") == {"config_sha256"}
-    moved = [{**r, "file_name": "elsewhere/x.png"} for r in RECORDS]
+    moved = [{**r, "file_name": f"elsewhere/{r['file_name']}"} for r in RECORDS]
     assert differing(records=moved) == set()
     assert differing(records=RECORDS[::-1]) == {"images_sha256"}
     assert differing(topk=None, size=3) == {"topk", "chunk_size"}

@@ -62,6 +62,7 @@ def test_every_image_has_what_the_model_gives(dump, tiny_config, weights, tiny_d
             np.testing.assert_array_equal(logits, expected.objectness_logits.numpy())
             assert 0 < len(boxes) <= 20
     assert list(found.ids) == [0, 1, 2, 3, 4]
+    assert list(found.file_names) == ["0.png", "1.png", "2.png", "3.png", "4.png"]
     metadata = found.metadata
     assert metadata["config_name"] == "tiny" and metadata["topk"] is None
     assert metadata["dataset"] == config.dataloader.test.dataset.names
