@@ -45,7 +45,7 @@ TABLES = {
         ),
     ),
     "table2": Table(
-        "Detection: Fast R-CNN and Faster R-CNN",
+        "Fast and Faster R-CNN on the proposals of each generator",
         AVERAGE_PRECISION,
         "COCO test-dev",
         (
@@ -156,7 +156,7 @@ TABLES = {
         cumulative=True,
     ),
     "table7": Table(
-        "Detection: Cascade R-CNN",
+        "Cascade R-CNN",
         AVERAGE_PRECISION,
         "COCO test-dev",  # as the paper has it for all detection results (section 5.1)
         (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cascade_rpn_d2 import model_zoo
-from cascade_rpn_d2.reproduce import Table, load_tables
+from cascade_rpn_d2.reproduce import Table, load_tables, page_table
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,12 @@ def test_configs_exist_and_are_evaluated_by_the_metrics_of_the_table(tables: dic
                 assert all(evaluator[task] in target for task in tasks), f"{key}, {row.name}"
                 takes_proposals = config.model.get("proposal_generator") is None
                 assert takes_proposals == (row.proposals is not None)
+
+
+def test_the_page_shows_the_tables(tables: dict[str, Table], repository: Path):
+    for key, table in tables.items():
+        page = (repository / "projects" / key.partition("/")[0] / "README.md").read_text()
+        assert page_table(table) in page, f"the page's {key} is not that of tables.py"
 
 
 def test_rows_of_one_experiment_have_one_number(tables: dict[str, Table]):

@@ -1,0 +1,25 @@
+"""A table on the page of its project."""
+
+from __future__ import annotations
+
+from cascade_rpn_d2.reproduce import Row, Table, page_table
+
+
+def cells(table: Table) -> list[list[str]]:
+    lines = page_table(table).splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_rows_are_numbered_and_blank_where_nothing_is_known():
+    rows = (Row("Other", None, (None,)), Row("Mine", "a/b.py", (44.62,)))
+    table = cells(Table("t", ("box_proposals/AR@100",), "val2017", rows))
+    assert table[0] == ["#", "row", "AR@100", "ours", "config"]
+    assert table[2] == ["1", "Other", "", "", "quoted in the paper"]
+    assert table[3] == ["2", "Mine", "44.6", "", "`a/b.py`"]
+
+
+def test_times_and_notes():
+    rows = (Row("GA", None, (1.0,), seconds=0.06, note="elsewhere"),)
+    table = cells(Table("t", ("bbox/AP",), "val2017", rows))
+    assert table[0] == ["#", "row", "AP", "s / image", "ours", "config"]
+    assert table[2] == ["1", "GA", "1.0", "0.06", "", "elsewhere"]
