@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +47,7 @@ def launch(
         try:
             main(*args)
         finally:
-            torch.distributed.destroy_process_group()
+            _leave_torchrun()
         return
     if num_machines > 1 and num_gpus == 0:
         raise ValueError("Several machines without GPUs are started with torchrun.")
@@ -63,3 +64,13 @@ def _join_torchrun(*, use_gpu: bool) -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if use_gpu else "gloo")
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
+
+
+def _leave_torchrun() -> None:
+    # Detectron2 holds on to groups. One of gloo that lives on until the interpreter ends has
+    # threads which may then abort the process, after all its work was done.
+    comm._get_global_gloo_group.cache_clear()
+    comm.create_local_process_group.cache_clear()
+    comm._LOCAL_PROCESS_GROUP = None
+    torch.distributed.destroy_process_group()
+    gc.collect()

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
+import torch
+from detectron2.utils import comm
 
 from cascade_rpn_d2.engine import launch
 
@@ -29,3 +33,31 @@ def test_machines_that_would_not_meet_are_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     with pytest.raises(ValueError, match="the same --dist-url"):
         launch(print, num_gpus=8, num_machines=2)
+
+
+def test_torchrun_is_joined_and_left_again(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {
+        "RANK": 0,
+        "WORLD_SIZE": 1,
+        "LOCAL_RANK": 0,
+        "LOCAL_WORLD_SIZE": 1,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    seen = []
+
+    def main() -> None:
+        seen.append(
+            (comm.get_local_rank(), comm.all_gather("here"), torch.distributed.is_initialized())
+        )
+
+    for _ in range(2):  # nothing of the first group is left for the second
+        launch(main, num_gpus=0)
+        assert not torch.distributed.is_initialized()
+        assert comm._LOCAL_PROCESS_GROUP is None
+        assert comm._get_global_gloo_group.cache_info().currsize == 0
+    assert seen == [(0, ["here"], True)] * 2
