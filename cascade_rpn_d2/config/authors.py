@@ -22,7 +22,7 @@ def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
     * the anchor-free metric with the edges of the authors' code, and nothing ignored on adjacent
       levels, which their code means to do and does not;
     * RoIAlign without the shift of half a pixel, two samples a bin and direction;
-    * proposals kept while training as at test, by Cascade RPN;
+    * proposals kept while training as at test, by generators with stages;
     * the authors' pixel mean, for models without a deviation of their own;
     * warm-up from a third of the learning rate.
 

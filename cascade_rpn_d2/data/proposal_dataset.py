@@ -100,7 +100,7 @@ def check_proposal_files(
     for name, path in pair_with_files(names, proposal_files):
         index = read_proposal_index(path, allow_pickle=allow_pickle)
         images = DatasetCatalog.get(name)
-        if filter_empty and "annotations" in images[0]:
+        if filter_empty and images and "annotations" in images[0]:
             images = filter_images_with_only_crowd_annotations(images)
         _require_entries(name, path, images, index)
 

@@ -146,7 +146,8 @@ class ProposalFile:
                 row = int(flawed.argmax())
                 image = self.ids[int(np.searchsorted(self.offsets, row, side="right")) - 1]
                 raise ProposalFileError(
-                    f"{name}: image {image!r} has {what}, dump the proposals again."
+                    f"{name}: image {image!r} has {what}: dump the proposals again, with a model "
+                    "that has not diverged."
                 )
 
     @functools.cached_property

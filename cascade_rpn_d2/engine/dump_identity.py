@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.registry import _convert_target_to_string, locate
 from omegaconf import DictConfig, OmegaConf
@@ -38,8 +40,7 @@ def run_identity(
     Args:
         config: a LazyConfig; its model and test mapper count.
         weights: file or address of the checkpoint.
-        records: dataset dicts; their ids, file names and sizes in order count, the folder they are
-            in does not.
+        records: dataset dicts; their ids, files and sizes in order count.
         topk: of :func:`~.proposal_dump.dump_proposals`.
         chunk_size: likewise.
 
@@ -54,10 +55,9 @@ def run_identity(
             f"The weights {weights} cannot be read ({error}): give a file that is there."
         ) from error
     feeding = [config.model, config.dataloader.test.mapper]
-    names = [os.path.basename(r.get("file_name", "")) for r in records]
     images = [
-        [r["image_id"], name, r.get("width"), r.get("height")]
-        for r, name in zip(records, names, strict=True)
+        [r["image_id"], os.path.abspath(r.get("file_name", "")), r.get("width"), r.get("height")]
+        for r in records
     ]
     return {
         "weights_sha256": weights_sha256,
@@ -102,6 +102,9 @@ def plain(value: Any) -> Any:
 
     Classes and functions become their names, whether they are given as such or, as in the
     ``config.yaml`` of a run, by a name.
+
+    Raises:
+        ValueError: for an object of which it cannot be told whether two are the same.
     """
     if isinstance(value, dict):
         return {str(k): _target(v) if k == "_target_" else plain(v) for k, v in value.items()}
@@ -111,11 +114,20 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, functools.partial):
         return [_target(value.func), plain(value.args), plain(value.keywords)]
-    if callable(value):
-        return _target(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [_target(type(value)), plain(dataclasses.asdict(value))]
-    return [_target(type(value)), plain(getattr(value, "__dict__", repr(value)))]
+    if hasattr(value, "__qualname__"):
+        return _target(value)
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        return [_target(type(value)), str(value.dtype), value.tolist()]
+    if hasattr(value, "__dict__"):
+        return [_target(type(value)), plain(vars(value))]
+    if type(value).__repr__ is object.__repr__:
+        raise ValueError(
+            f"The config has an object of {type(value).__name__}, of which nothing tells what it "
+            "is: write it as a LazyCall."
+        )
+    return [_target(type(value)), repr(value)]
 
 
 def _target(value: Any) -> str:

@@ -116,7 +116,7 @@ def choose_images(
         most_objects: an image with more objects, or with none, is left out if there are others.
 
     Returns:
-        ``count`` images in the order of the dataset, or all if there are fewer.
+        ``count`` images in the order of the dataset, or as many as can be read.
     """
     readable = [r for r in dataset if 0 < len(r.get("annotations", ())) <= most_objects]
     readable = readable or list(dataset)

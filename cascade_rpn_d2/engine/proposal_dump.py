@@ -39,6 +39,7 @@ from ..data.proposal_file import (
 from ..evaluation import ProposalsOfDetector
 from ..model_zoo import choose_device, instantiate_model
 from .dump_identity import Identity, require_identity, run_identity
+from .labelled_images import load_records
 from .processes import of_main_process
 
 logger = logging.getLogger(__name__)
@@ -98,13 +99,14 @@ def dump_proposals(
         raise FileExistsError(
             f"{target} exists already: give --overwrite to replace it, or another --output."
         )
-    name, records = load_records(dataset)
+    name, records = records_to_propose_for(dataset)
     model = load_proposer(config, weights, choose_device(device), config_name)
     size = chunk_size or default_chunk_size(len(records))
     chunks = [range(i, min(i + size, len(records))) for i in range(0, len(records), size)]
     files = [parts / f"{number:06d}.npz" for number in range(len(chunks))]
     identity = of_main_process(lambda: run_identity(config, weights, records, topk, size))
     of_main_process(lambda: _begin(parts, identity))
+    _require_shared(parts)
     pending = of_main_process(lambda: [i for i, file in enumerate(files) if not file.exists()])
     logger.info(
         "%d images of %s, %d of %d parts are done in %s.",
@@ -120,7 +122,7 @@ def dump_proposals(
         write_proposals(files[chunk], part)
 
     metadata = {**identity, "dataset": name, "config_name": config_name}
-    metadata.pop("chunk_size")
+    del metadata["chunk_size"], metadata["images_sha256"]  # of this machine's folders
     comm.synchronize()
     of_main_process(lambda: _join(target, parts, files, records, metadata, as_pickle))
     return target
@@ -132,22 +134,32 @@ def default_chunk_size(num_images: int) -> int:
     return min(_MOST_IN_CHUNK, max(1, math.ceil(num_images / _LEAST_CHUNKS)))
 
 
-def load_records(dataset: str) -> tuple[str, list[dict]]:
+def records_to_propose_for(dataset: str) -> tuple[str, list[dict]]:
     """Name and dataset dicts of a registered dataset, or of ``images_dir:annotations.json``.
 
     Raises:
-        ValueError: if there is no such dataset.
+        ValueError: if there is no such dataset, it has no images, or their ids cannot be told
+            apart; names an image.
         OSError: if its files cannot be read.
     """
-    name = dataset
-    if name not in DatasetCatalog.list():
-        if ":" not in dataset:
+    registered = dataset in DatasetCatalog.list() or ":" not in dataset
+    name = dataset if registered else register_coco_folder(dataset)
+    records = load_records(name)
+    seen: dict[str, dict] = {}
+    kinds = set()
+    for record in records:
+        image_id = record.get("image_id")
+        if isinstance(image_id, np.integer):
+            record["image_id"] = image_id = int(image_id)
+        kinds.add(type(image_id))
+        other = seen.setdefault(str(image_id), record)
+        if other is not record or not kinds <= {int} and not kinds <= {str}:
             raise ValueError(
-                f"No dataset is registered as {dataset!r}: give the name of one that is, such as "
-                "coco_2017_train, or images_dir:annotations.json."
+                f"{record.get('file_name', 'An image')} of {name} has the image_id {image_id!r}, "
+                f"and {other.get('file_name', 'another')} {other.get('image_id')!r}: give every "
+                "image an id of its own, all integers or all strings."
             )
-        name = register_coco_folder(dataset)
-    return name, list(DatasetCatalog.get(name))
+    return name, records
 
 
 def load_proposer(
@@ -237,6 +249,14 @@ def _begin(parts: Path, identity: Identity) -> None:
         ) from error
     remove_leftovers(parts)
     require_identity(parts, identity)
+
+
+def _require_shared(parts: Path) -> None:
+    found = comm.all_gather(parts.is_dir())
+    if not all(found):
+        raise OSError(
+            f"Only some processes see the folder {parts}: give an --output that all machines share."
+        )
 
 
 def _join(

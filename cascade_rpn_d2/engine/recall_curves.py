@@ -3,7 +3,7 @@
 Recall is counted as for the papers' tables, by
 :class:`~cascade_rpn_d2.evaluation.ProposalRecallEvaluator`. Whatever gives proposals of a dataset's
 images can be measured: :func:`recall_of_proposals` takes them from anywhere, :func:`measure_recall`
-from a model. A reader of proposal files would be a third function beside the two.
+from a model.
 """
 
 from __future__ import annotations

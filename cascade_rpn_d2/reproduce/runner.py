@@ -6,22 +6,27 @@ tables that are the same experiment share its run.
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from detectron2.config import LazyConfig
-from detectron2.utils import comm
+from detectron2.data import MetadataCatalog
 from omegaconf import DictConfig
 
 from ..checkpoint import write_atomically
+from ..checkpoint.export import sha256_of
 from ..engine import dump_proposals, setup_config, train
 from ..engine.evaluation import Results
+from ..engine.labelled_images import load_records
 from ..engine.processes import of_main_process
+from ..engine.setup import start_logging
 from .report import Report, write_report
 from .scale import Scale
 from .table import Row, Table
@@ -70,7 +75,7 @@ class Setting:
             config.train.eval_period = 0
             config.train.best_checkpoint = None
 
-        return setup_config(
+        config = setup_config(
             name,
             self.overrides,
             train_data=self.train_data,
@@ -81,6 +86,22 @@ class Setting:
             device=self.device,
             adapt=adapt,
         )
+        config.train.output_dir = str(self.run_dir(name))  # whatever the overrides say
+        return config
+
+    def row_config(self, row: Row) -> DictConfig:
+        """The experiment of a row as it is run here."""
+        return self.config(row.config or "", row.proposals)
+
+    def fingerprint(self, row: Row) -> str:
+        """What decides the outcome of a row's run: see :func:`fingerprint`."""
+        config = self.row_config(row)
+        if row.proposals:
+            # Not where the files lie, but what made them.
+            made_by = fingerprint(self.config(row.proposals))
+            for part in ("train", "test"):
+                config.dataloader[part].dataset.proposal_files = [made_by]
+        return fingerprint(config)
 
     def _proposal_file(self, name: str | None, part: str) -> str | None:
         return None if name is None else str(self.run_dir(name) / f"proposals_{part}.npz")
@@ -93,8 +114,8 @@ class Setting:
 def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()) -> Report:
     """Train and evaluate rows of a table in turn, and write the table beside the paper's.
 
-    The table is written after every row as ``<output_dir>/<key>.md``, ``.json`` and ``.png``, in
-    which rows run earlier keep their numbers.
+    The table is written after every row as ``<output_dir>/<key>.md``, ``.json`` and ``.png``. Rows
+    that an earlier call has run in the same setting keep their numbers.
 
     Args:
         key: ``project/table``.
@@ -110,53 +131,54 @@ def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()
         OSError, FloatingPointError: as :func:`~cascade_rpn_d2.engine.train`.
     """
     chosen = table.choose(rows)
-    # All before the first is run: a misprint shows at once.
-    configs = {row: setting.config(row.config or "", row.proposals) for row in chosen}
-    generators = {row: setting.config(row.proposals) for row in chosen if row.proposals}
-    options = configs[chosen[0]].train
+    # Of all rows before the first is run: a misprint shows at once.
+    marks = {row: setting.fingerprint(row) for row in table.choose()}
     for row in chosen:
+        start_logging()
         logger.info("%s, row '%s': %s", key, row.name, row.config)
-        if row in generators:
-            run(generators[row])
-            dump(generators[row], configs[row], row.proposals or "")
-        run(configs[row])
-        if comm.is_main_process():
-            write_report(report(key, table, setting, options), setting.output_dir)
-        comm.synchronize()
-    return report(key, table, setting, options)
+        if row.proposals:
+            generator = setting.config(row.proposals)
+            run(generator, fingerprint(generator))
+            dump(generator, setting.row_config(row), row.proposals)
+        run(setting.row_config(row), marks[row])
+        of_main_process(
+            lambda: write_report(report(key, table, setting, marks), setting.output_dir)
+        )
+    return report(key, table, setting, marks)
 
 
-def report(key: str, table: Table, setting: Setting, options: DictConfig) -> Report:
-    """The table with the numbers of all runs that are finished in the setting's folder.
+def report(key: str, table: Table, setting: Setting, marks: Mapping[Row, str]) -> Report:
+    """The table with the numbers of all finished runs that are of this setting.
 
     Args:
         key: ``project/table``.
         table: the table.
         setting: what the rows have in common.
-        options: ``train`` of one of the runs.
+        marks: fingerprint of every row that can be run.
     """
     measured: dict[Row, Results] = {}
-    for row in table.rows:
-        if row.config is not None:
-            found = finished(setting.run_dir(row.config))
-            if found is not None:
-                measured[row] = found
+    for row, mark in marks.items():
+        folder = setting.run_dir(row.config or "")
+        found = finished(folder) if _mark_of(folder) == mark else None
+        if found is not None:
+            measured[row] = found
+    options = setting.row_config(next(iter(marks))).train
     return Report(key, table, setting.scale.name, options.max_iter, options.seed, measured)
 
 
-def run(config: DictConfig) -> None:
+def run(config: DictConfig, mark: str) -> None:
     """Train and evaluate an experiment unless that is done, going on where it was stopped.
+
+    Args:
+        config: of the run; its folder is ``train.output_dir``.
+        mark: its fingerprint.
 
     Raises:
         ValueError: if its folder holds a run of another experiment.
     """
     folder = Path(config.train.output_dir)
-    if comm.is_main_process():
-        _claim(folder, fingerprint(config))
-    comm.synchronize()
-    done = finished(folder) is not None
-    comm.synchronize()  # before any process can have finished it
-    if not done:
+    of_main_process(lambda: _claim(folder, mark))
+    if not of_main_process(lambda: finished(folder) is not None):
         train(config, resume=True)
 
 
@@ -168,6 +190,7 @@ def dump(generator: DictConfig, detector: DictConfig, name: str) -> None:
         detector: config whose ``dataloader.{train,test}.dataset`` names datasets and files.
         name: how the files are to call the generator's config.
     """
+    start_logging()
     for part in ("train", "test"):
         dataset = detector.dataloader[part].dataset
         (file,) = dataset.proposal_files
@@ -184,23 +207,44 @@ def finished(folder: Path) -> Results | None:
 
 
 def fingerprint(config: DictConfig) -> str:
-    """SHA-256 of what decides the outcome of a run: its config, but for where it is run."""
-    config = config.copy()
+    """SHA-256 of what decides the outcome of a run: its config and annotations, but for where it
+    is run and how often it reports."""
+    config = copy.deepcopy(config)
     config.train.output_dir, config.train.device = "", ""
-    for part in ("train", "test"):
-        if "proposal_files" in config.dataloader[part].dataset:
-            config.dataloader[part].dataset.proposal_files = None  # where a folder of ours lies
+    config.train.log_period, config.train.checkpointer = 0, {}
+    digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "config.yaml")
         LazyConfig.save(config, str(file))
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(file.read_bytes())
+    for part in ("train", "test"):
+        names = config.dataloader[part].dataset.names
+        for name in [names] if isinstance(names, str) else names:
+            digest.update(_annotations(name).encode())
+    return digest.hexdigest()
+
+
+@functools.cache  # that of COCO has half a gigabyte
+def _annotations(dataset: str) -> str:
+    """SHA-256 of the annotation file of a dataset, empty if it has none."""
+    file = MetadataCatalog.get(dataset).get("json_file")
+    if file is None:
+        return ""
+    if not Path(file).is_file():
+        load_records(dataset)  # made on first use, or missing, which it says
+    return sha256_of(file)
 
 
 def _claim(folder: Path, mark: str) -> None:
-    file = folder / _FINGERPRINT
-    if file.is_file() and file.read_text() != mark:
+    if _mark_of(folder) not in (None, mark):
         raise ValueError(
-            f"{folder} holds a run with another config: give another --output-dir, or remove it."
+            f"{folder} holds a run with another config or other data: give another --output-dir, "
+            "or remove it."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, lambda out: out.write(mark.encode()))
+    write_atomically(folder / _FINGERPRINT, lambda out: out.write(mark.encode()))
+
+
+def _mark_of(folder: Path) -> str | None:
+    file = folder / _FINGERPRINT
+    return file.read_text() if file.is_file() else None

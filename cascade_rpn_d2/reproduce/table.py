@@ -86,7 +86,12 @@ class Table:
         quoted = [row.name for row in chosen if row.config is None]
         if wanted and quoted:
             raise ValueError(f"Row '{quoted[0]}' is quoted in the paper and has no config to run.")
-        return list(dict.fromkeys(row for row in chosen if row.config is not None))
+        rows = list(dict.fromkeys(row for row in chosen if row.config is not None))
+        if not rows:
+            raise ValueError(
+                f"All rows of '{self.title}' are quoted in the paper: none can be run."
+            )
+        return rows
 
 
 def load_tables(file: str | Path) -> dict[str, Table]:

@@ -26,8 +26,8 @@ def plot_histograms(
 ) -> RGBImage:
     """Plot the distribution of each quantity in a panel, a colour per group.
 
-    All panels of a picture have axes symmetric about zero, so that means and widths can be compared
-    by eye; the legend of a panel has the mean and the standard deviation of every group.
+    Every panel has an axis symmetric about zero, on which the groups can be compared by eye; the
+    legend of a panel has the mean and the standard deviation of every group.
 
     Args:
         groups: name of a group -> (n, k) values of its k quantities.

@@ -10,6 +10,7 @@ import pytest
 import torch
 from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
+from detectron2.data import DatasetCatalog
 from detectron2.evaluation import COCOEvaluator
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
@@ -21,7 +22,11 @@ from detectron2.modeling.roi_heads import FastRCNNConvFCHead, FastRCNNOutputLaye
 from cascade_rpn_d2.data import get_detection_dataset_with_proposals, read_proposals
 from cascade_rpn_d2.engine import dump_proposals, evaluate_checkpoint, proposal_dump, train
 from cascade_rpn_d2.engine.proposal_data import use_proposals
-from cascade_rpn_d2.engine.proposal_dump import _Progress, default_chunk_size, load_records
+from cascade_rpn_d2.engine.proposal_dump import (
+    _Progress,
+    default_chunk_size,
+    records_to_propose_for,
+)
 
 
 @pytest.fixture
@@ -189,7 +194,7 @@ def test_bad_arguments_leave_nothing_behind(dump, tmp_path):
 
 
 def test_detectron2_reads_the_pickle(dump, tiny_config, weights, tiny_data, tmp_path):
-    found, name = dump(), load_records(tiny_data)[0]
+    found, name = dump(), records_to_propose_for(tiny_data)[0]
     path = dump_proposals(
         tiny_config("out"), weights, name, tmp_path / "p.pkl", device="cpu", as_pickle=True
     )
@@ -322,3 +327,30 @@ def test_files_that_do_not_fit_stop_a_run_before_it_begins(dump, tiny_config, tm
     with pytest.raises(ValueError, match="No file of proposals is given for"):
         train(config)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([1, 2, 1], "c.png of flawed has the image_id 1, and a.png 1: give every image an id"),
+        ([1, "b", 3], "b.png of flawed has the image_id 'b'"),
+        ([1, None, 3], "b.png of flawed has the image_id None"),
+    ],
+)
+def test_ids_that_cannot_be_told_apart_are_found_before_the_work(ids, message):
+    records = [{"file_name": f"{n}.png", "image_id": i} for n, i in zip("abc", ids, strict=True)]
+    DatasetCatalog.register("flawed", lambda: records)
+    try:
+        with pytest.raises(ValueError, match=message):
+            records_to_propose_for("flawed")
+    finally:
+        DatasetCatalog.remove("flawed")
+
+
+def test_ids_of_numpy_are_integers():
+    DatasetCatalog.register("numpy", lambda: [{"file_name": "a", "image_id": np.int64(3)}])
+    try:
+        _, (record,) = records_to_propose_for("numpy")
+        assert type(record["image_id"]) is int
+    finally:
+        DatasetCatalog.remove("numpy")

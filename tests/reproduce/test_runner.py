@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -68,8 +69,12 @@ def test_two_rows(setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPat
     assert len(trained) == 2, "all rows are done"
     assert [again.values(row) for row in TABLE.rows] == [report.values(row) for row in TABLE.rows]
 
-    with pytest.raises(ValueError, match="another config: give another --output-dir"):
+    with pytest.raises(ValueError, match="another config or other data: give another --output-dir"):
         reproduce("p/t", TABLE, setting("optimizer.lr=0.1"), ["RPN"])
+    (tmp_path / "cascade_rpn/rpn_r50_fpn_1x").rename(tmp_path / "away")
+    other = reproduce("p/t", TABLE, setting("optimizer.lr=0.1"), ["RPN"])
+    assert other.values(TABLE.rows[2]) == (None,), "the run of another setting is not shown beside"
+    assert other.values(TABLE.rows[1])[0] is not None
 
 
 def test_a_stopped_row_goes_on(
@@ -125,6 +130,31 @@ def test_fingerprint_is_of_what_decides_the_outcome(setting: Callable[..., Setti
     def mark(*overrides: str) -> str:
         return runner.fingerprint(setting(*overrides).config("cascade_rpn/rpn_r50_fpn_1x.py"))
 
-    assert mark() == mark() == mark("train.output_dir=elsewhere")
+    assert mark() == mark() == mark("train.output_dir=elsewhere") == mark("train.log_period=5")
     assert mark() != mark("train.seed=2")
     assert mark() != mark("optimizer.lr=0.1")
+
+
+def test_fingerprint_sees_other_annotations(tmp_path: Path):
+    data = write_dataset(tmp_path)
+
+    def mark() -> str:
+        setting = Setting(SCALES["tiny"], tmp_path, data, data, device="cpu")
+        runner._annotations.cache_clear()
+        return runner.fingerprint(setting.config("cascade_rpn/rpn_r50_fpn_1x.py"))
+
+    before = mark()
+    assert mark() == before
+    file = tmp_path / "annotations.json"
+    content = json.loads(file.read_text())
+    content["annotations"].pop()
+    file.write_text(json.dumps(content))
+    assert mark() != before
+
+
+def test_a_detector_is_of_its_generator(setting: Callable[..., Setting]):
+    fast = "cascade_rpn/cascade_rpn_fast_rcnn_r50_fpn_1x.py"
+    ours = Row("a", fast, (), proposals="cascade_rpn/cascade_rpn_r50_fpn_1x.py")
+    others = Row("b", fast, (), proposals="cascade_rpn/iterative_rpn_r50_fpn_1x.py")
+    assert setting().fingerprint(ours) == setting().fingerprint(ours)
+    assert setting().fingerprint(ours) != setting().fingerprint(others)
