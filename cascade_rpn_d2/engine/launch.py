@@ -47,7 +47,7 @@ def launch(
         try:
             main(*args)
         finally:
-            _leave_torchrun()
+            _leave_group()
         return
     if num_machines > 1 and num_gpus == 0:
         raise ValueError("Several machines without GPUs are started with torchrun.")
@@ -56,7 +56,7 @@ def launch(
             "Several machines need an address to meet at: give the same --dist-url "
             "tcp://<first machine>:<port> on each."
         )
-    launch_processes(main, num_gpus, num_machines, machine_rank, dist_url, args)
+    launch_processes(_main, num_gpus, num_machines, machine_rank, dist_url, (main, args))
 
 
 def _join_torchrun(*, use_gpu: bool) -> None:
@@ -66,11 +66,22 @@ def _join_torchrun(*, use_gpu: bool) -> None:
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
 
 
-def _leave_torchrun() -> None:
-    # Detectron2 holds on to groups. One of gloo that lives on until the interpreter ends has
-    # threads which may then abort the process, after all its work was done.
-    comm._get_global_gloo_group.cache_clear()
-    comm.create_local_process_group.cache_clear()
-    comm._LOCAL_PROCESS_GROUP = None
+def _main(main: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    main(*args)
+    # After a failure the other processes are ended, and need not be waited for.
+    if torch.distributed.is_initialized():
+        _leave_group()
+
+
+def _leave_group() -> None:
+    """Leave the group, and wait for its threads.
+
+    A thread that is still letting go of the tensors of the last collective while Python ends
+    aborts the process. The threads end with the last reference to the group, and Detectron2 keeps
+    some.
+    """
     torch.distributed.destroy_process_group()
+    comm._LOCAL_PROCESS_GROUP = None
+    comm.create_local_process_group.cache_clear()
+    comm._get_global_gloo_group.cache_clear()
     gc.collect()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from detectron2.utils import comm
 
 from cascade_rpn_d2.engine import launch
+from cascade_rpn_d2.engine.launch import _leave_group, _main
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,21 @@ def test_machines_that_would_not_meet_are_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     with pytest.raises(ValueError, match="the same --dist-url"):
         launch(print, num_gpus=8, num_machines=2)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux does")
+@pytest.mark.parametrize("leave", [_leave_group, lambda: _main(print, ())])
+def test_no_thread_of_the_group_is_left_that_could_abort_the_process(tmp_path, leave):
+    before = len(os.listdir("/proc/self/task"))
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
+    )
+    comm.create_local_process_group(1)
+    comm._get_global_gloo_group()
+    assert len(os.listdir("/proc/self/task")) > before
+    leave()
+    assert not torch.distributed.is_initialized()
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 def test_torchrun_is_joined_and_left_again(monkeypatch):
