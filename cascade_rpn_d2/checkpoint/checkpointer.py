@@ -18,6 +18,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
 from .atomic import remove_leftovers, write_atomically
+from .reasons import why_not_loaded
 from .torchvision import convert_torchvision_resnet, is_torchvision_resnet
 
 logger = logging.getLogger(__name__)
@@ -145,10 +146,9 @@ class Checkpointer(DetectionCheckpointer):
         except OSError:
             raise
         except Exception as error:  # a damaged pickle can raise anything
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
             raise ValueError(
-                f"Checkpoint {filename} is damaged or no checkpoint ({reason}): write or download "
-                "it again, or name an earlier one."
+                f"Checkpoint {filename} is damaged or no checkpoint ({why_not_loaded(error)}): "
+                "write or download it again, or name an earlier one."
             ) from error
         weights = loaded["model"]
         if isinstance(weights, Mapping) and isinstance(weights.get("state_dict"), Mapping):

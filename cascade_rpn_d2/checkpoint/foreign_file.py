@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .reasons import why_not_loaded
+
 # As torch.serialization.safe_globals takes them: what to call, and for which name in the file.
 _Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
 
@@ -115,9 +117,9 @@ def _load(source: Path) -> Any:
                 f"{source} holds an object of {forbidden[1]}, which cannot be read safely: open "
                 "the file where it was made and save its 'state_dict' alone."
             ) from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
         raise ValueError(
-            f"{source} is damaged or no checkpoint ({reason}): download it again."
+            f"{source} is damaged or no checkpoint of PyTorch ({why_not_loaded(error)}): give "
+            "another, or download it again."
         ) from error
 
 
