@@ -17,7 +17,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cascade_rpn_d2.checkpoint import convert_checkpoint, write_conversion
+from cascade_rpn_d2.checkpoint import check_destination, convert_checkpoint, write_conversion
 from cascade_rpn_d2.engine.messages import mendable_message
 from cascade_rpn_d2.model_zoo import apply_overrides, get_config, instantiate_model
 
@@ -38,6 +38,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = parse_args(argv)
+    check_destination(args.dst, args.src)
     config = apply_overrides(get_config(args.config_file), args.overrides)
     model = instantiate_model(config, args.config_file)
     conversion = convert_checkpoint(args.src, model)

@@ -2,11 +2,18 @@
 
 from .atomic import write_atomically
 from .checkpointer import Checkpointer
-from .convert import Conversion, convert_checkpoint, convert_state, write_conversion
+from .convert import (
+    Conversion,
+    check_destination,
+    convert_checkpoint,
+    convert_state,
+    write_conversion,
+)
 
 __all__ = [
     "Checkpointer",
     "Conversion",
+    "check_destination",
     "convert_checkpoint",
     "convert_state",
     "write_atomically",

@@ -90,6 +90,7 @@ def convert_state(
     values: dict[str, Tensor] = {}
     mapped: dict[str, str] = {}
     dropped: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for key, value in state.items():
         name = translate(key, AUTHORS_NAMES if world is AUTHORS else MMDET_NAMES)
         if name is None:
@@ -97,12 +98,17 @@ def convert_state(
         if name.endswith("num_batches_tracked") and name not in shapes:
             dropped[key] = _COUNTER
             continue
+        if name in sources:
+            raise ValueError(
+                f"it has '{sources[name]}' and '{key}', both for '{name}': save the weights of "
+                "one model alone."
+            )
+        sources[name] = key
         values[key] = background_last(key, value) if world is AUTHORS else value
         _require_place(key, name, values[key], shapes)
         mapped[key] = name
-    given = set(mapped.values())
     for name in shapes:
-        if name not in given:
+        if name not in sources:
             raise ValueError(f"it lacks '{name}', which the model needs: give another config.")
     converted = {name: _own_float32(key, values[key]) for key, name in mapped.items()}
     return Conversion(converted, world, mapped, dropped)
@@ -142,11 +148,29 @@ def write_conversion(conversion: Conversion, dst: str | os.PathLike[str]) -> Non
         ValueError: if it does not end in ``.pth``.
     """
     target = Path(dst)
-    if target.suffix != ".pth":
-        raise ValueError(f"A checkpoint must be named *.pth to be loadable, not '{target}'.")
+    check_destination(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     content = {"model": conversion.state, "__author__": AUTHOR, "matching_heuristics": False}
     write_atomically(target, lambda file: torch.save(content, file))
+
+
+def check_destination(
+    dst: str | os.PathLike[str], src: str | os.PathLike[str] | None = None
+) -> None:
+    """Make sure that a converted checkpoint can be written, before the work.
+
+    Args:
+        dst: the file to write.
+        src: the file to convert.
+
+    Raises:
+        ValueError: if ``dst`` does not end in ``.pth``, or is ``src``.
+    """
+    target = Path(dst)
+    if target.suffix != ".pth":
+        raise ValueError(f"A checkpoint must be named *.pth to be loadable, not '{target}'.")
+    if src is not None and target.resolve() == Path(src).resolve():
+        raise ValueError(f"{target} would be overwritten by its own conversion: name another file.")
 
 
 def _unknown(key: str) -> str:

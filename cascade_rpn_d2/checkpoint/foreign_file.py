@@ -2,8 +2,9 @@
 
 mmdet writes ``{"meta": ..., "state_dict": ..., "optimizer": ...}`` with :func:`torch.save`. Its
 ``meta`` (and the ``message_hub`` of 3.x) may hold objects of NumPy, mmengine and others, which
-PyTorch refuses to load safely. Only tensors and a text are of use here, so every such object is
-read as an :class:`_Inert` one: its class is neither imported nor called.
+PyTorch refuses to load safely. Only tensors and a text are of use here, so such an object is read
+as an :class:`_Inert` one: its class is neither imported nor called. (A dict or list of a class of
+its own, if it is not empty, cannot be; such files are refused.)
 """
 
 from __future__ import annotations
@@ -97,8 +98,6 @@ def read_foreign_file(path: str | os.PathLike[str]) -> ForeignFile:
 def without_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict of a model that was saved inside ``DataParallel``, without ``module.``."""
     prefix = "module."
-    if not all(key.startswith(prefix) for key in state):
-        return dict(state)
     return {key.removeprefix(prefix): value for key, value in state.items()}
 
 
@@ -112,9 +111,12 @@ def _load(source: Path) -> Any:
         raise
     except Exception as error:  # a damaged pickle can raise anything
         forbidden = _FORBIDDEN.search(str(error))
-        if forbidden:
+        if forbidden or "Can only" in str(error):
+            what = (
+                f"an object of {forbidden[1]}" if forbidden else "a collection of another library"
+            )
             raise ValueError(
-                f"{source} holds an object of {forbidden[1]}, which cannot be read safely: open "
+                f"{source} holds {what}, which cannot be read safely: open "
                 "the file where it was made and save its 'state_dict' alone."
             ) from error
         raise ValueError(

@@ -78,7 +78,10 @@ def input_differences(stated: StatedInput, model: nn.Module) -> list[str]:
 
 
 def _numbers(pattern: re.Pattern[str], text: str) -> tuple[float, ...] | None:
-    return _only([tuple(float(n) for n in found) for found in pattern.findall(text)])
+    # mmdet 2.0 joins the texts of the files that a config is made of, the base first; the last
+    # holds.
+    found = pattern.findall(text)
+    return tuple(float(n) for n in found[-1]) if found else None
 
 
 def _only(found: Sequence[_T]) -> _T | None:

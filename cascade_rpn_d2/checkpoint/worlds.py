@@ -22,6 +22,7 @@ class World:
         name: of the framework.
         anchor_offset: where in a cell an anchor is centred, in strides.
         aligned_pooling: whether RoIAlign shifts by half a pixel (``"ROIAlignV2"``).
+        sampling_ratio: of RoIAlign, 0 for as many samples as fit.
         configs: where the zoo has configs of it.
         needs: what else a config must have for its published files.
     """
@@ -29,6 +30,7 @@ class World:
     name: str
     anchor_offset: float
     aligned_pooling: bool
+    sampling_ratio: int
     configs: str
     needs: str
 
@@ -37,6 +39,7 @@ MMDET = World(
     name="mmdet >= 2",
     anchor_offset=0.0,
     aligned_pooling=True,
+    sampling_ratio=0,
     configs="a config in cascade_rpn/ itself",
     needs="anchor offset 0.0, pooler ROIAlignV2 with sampling ratio 0; the published R-50 caffe "
     "files: BGR, pixel mean 103.53 116.28 123.675, deviation 1, stride in the 1x1",
@@ -45,7 +48,10 @@ AUTHORS = World(
     name="mmdet 1.x or the authors' code",
     anchor_offset=0.5,
     aligned_pooling=False,
-    configs="a config in cascade_rpn/authors/",
+    sampling_ratio=2,
+    configs="a config in cascade_rpn/authors/, or for a baseline the overrides "
+    "model.proposal_generator.anchor_generator.offset=0.5 "
+    "model.roi_heads.box_pooler.pooler_type=ROIAlign model.roi_heads.box_pooler.sampling_ratio=2",
     needs="anchor offset 0.5, pooler ROIAlign with sampling ratio 2; the authors' files: BGR, "
     "pixel mean 102.9801 115.9465 122.7717, deviation 1, stride in the 1x1, but Cascade R-CNN: "
     "RGB, pixel mean 123.675 116.28 103.53, deviation 58.395 57.12 57.375, stride in the 3x3",
@@ -104,4 +110,10 @@ def require_geometry(world: World, model: nn.Module) -> None:
             raise ValueError(
                 f"it is of {world.name}, which pools as {types[world.aligned_pooling]} does, not "
                 f"as {types[aligned]}, which the config has: {use}."
+            )
+        ratio = getattr(level, "sampling_ratio", world.sampling_ratio)
+        if ratio != world.sampling_ratio:
+            raise ValueError(
+                f"it is of {world.name}, which pools with sampling ratio {world.sampling_ratio}, "
+                f"not {ratio} as the config does: {use}."
             )

@@ -1,7 +1,7 @@
 """Which trained weights belong to which config, and where they are.
 
-Every file is verified by its SHA-256 before it is used. Weights of our own come first, then those
-that others have published (:mod:`.published`).
+Every file is verified by its SHA-256, or as much of it as is known, before it is used. Weights of
+our own come first, then those that others have published (:mod:`.published`).
 """
 
 from __future__ import annotations

@@ -125,7 +125,9 @@ def _download(name: str, published: PublishedCheckpoint) -> str:
             f"connection, or {advice}."
         ) from error
     if not Path(file).is_file():
-        raise FileNotFoundError(f"There is no {published.url} with the weights of '{name}'.")
+        raise FileNotFoundError(
+            f"There is no {published.url} with the weights of '{name}': {advice}."
+        )
     found = sha256_of(file)
     if not found.startswith(published.sha256):
         raise ValueError(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# A single step never grows or shrinks a side by more than this factor (as in Detectron2 and mmdet).
+# A single step never grows or shrinks a side by more than this factor (as in mmdet).
 MAX_SIDE_RATIO = 1000.0 / 16
 
 

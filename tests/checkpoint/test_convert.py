@@ -8,6 +8,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 
 from cascade_rpn_d2.checkpoint import (
     Checkpointer,
+    check_destination,
     convert_checkpoint,
     convert_state,
     write_conversion,
@@ -269,3 +270,20 @@ def test_a_name_that_cannot_be_loaded_is_refused(tmp_path):
     })  # fmt: skip
     with pytest.raises(ValueError, match=r"named \*\.pth"):
         write_conversion(result, tmp_path / "ours.pt")
+
+
+def test_two_names_of_one_weight_are_refused():
+    state = {
+        "rpn_head.stages.0.rpn_reg.bias": torch.zeros(4),
+        "bbox_head.stages.0.rpn_reg.bias": torch.zeros(4),
+    }
+    with pytest.raises(ValueError, match="it has 'rpn_head.* and 'bbox_head.*, both for"):
+        convert_state(state, {"proposal_generator.stages.0.predictor.deltas.bias": (4,)})
+
+
+def test_a_file_is_not_overwritten_by_its_own_conversion(tmp_path):
+    with pytest.raises(ValueError, match="overwritten by its own conversion: name another file"):
+        check_destination(tmp_path / "a.pth", tmp_path / "x" / ".." / "a.pth")
+    with pytest.raises(ValueError, match=r"named \*.pth"):
+        check_destination(tmp_path / "a.pkl")
+    check_destination(tmp_path / "b.pth", tmp_path / "a.pth")

@@ -40,8 +40,10 @@ def test_texts_of_all_ages_are_read():
     assert StatedInput.from_text("") == StatedInput()
 
 
-def test_a_text_that_contradicts_itself_says_nothing():
-    assert StatedInput.from_text(OLD + NEW) == StatedInput()
+def test_of_the_texts_of_a_base_and_a_config_the_last_holds():
+    old = StatedInput.from_text(OLD)
+    # Strides are an error and not a note, so they are said only where nothing contradicts them.
+    assert StatedInput.from_text(NEW + OLD) == StatedInput(old.pixel_mean, old.pixel_std, None)
 
 
 @pytest.fixture(scope="module")
