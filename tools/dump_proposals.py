@@ -16,14 +16,13 @@ with any number of processes; until then what is done lies in the folder <output
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 import torch
 
 import cascade_rpn_d2  # noqa: F401  (registers the components)
-from cascade_rpn_d2.engine import dump_proposals, launch
-from cascade_rpn_d2.engine.messages import mendable_message
+from cascade_rpn_d2.engine import dump_proposals
+from cascade_rpn_d2.engine.command import run_command
 from cascade_rpn_d2.engine.setup import start_logging
 from cascade_rpn_d2.model_zoo import apply_overrides, find_weights, get_config
 
@@ -74,18 +73,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    args = parse_args()
-    try:
-        launch(
-            main,
-            (args,),
-            num_gpus=args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-        )
-    except Exception as error:
-        message = mendable_message(error)
-        if message is None:
-            raise
-        sys.exit(f"dump_proposals.py: {message}")
+    run_command("dump_proposals.py", main, parse_args())

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 from detectron2.utils import comm
 
 import cascade_rpn_d2  # noqa: F401  (registers the components)
-from cascade_rpn_d2.engine import launch
-from cascade_rpn_d2.engine.messages import mendable_message
+from cascade_rpn_d2.engine.command import run_command
 from cascade_rpn_d2.reproduce import SCALES, Setting, find_table, markdown, reproduce
 
 PROJECTS = Path(__file__).resolve().parent.parent / "projects"
@@ -72,18 +70,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    args = parse_args()
-    try:
-        launch(
-            main,
-            (args,),
-            num_gpus=args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-        )
-    except Exception as error:
-        message = mendable_message(error)
-        if message is None:
-            raise
-        sys.exit(f"reproduce.py: {message}")
+    run_command("reproduce.py", main, parse_args())

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import torch
 from detectron2.engine import default_argument_parser
 
 import cascade_rpn_d2  # noqa: F401  (registers the components)
-from cascade_rpn_d2.engine import evaluate_checkpoint, launch, setup_config, train
-from cascade_rpn_d2.engine.messages import mendable_message
+from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
+from cascade_rpn_d2.engine.command import run_command
 
 EXAMPLES = """
 Examples:
@@ -57,18 +56,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    args = parse_args()
-    try:
-        launch(
-            main,
-            (args,),
-            num_gpus=args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-        )
-    except Exception as error:
-        message = mendable_message(error)
-        if message is None:
-            raise
-        sys.exit(f"train_net.py: {message}")
+    run_command("train_net.py", main, parse_args())
