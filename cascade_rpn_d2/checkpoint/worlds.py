@@ -1,7 +1,7 @@
 """The two geometries that published weights are made for, and whether a model has the same.
 
 Weights fit a model by name and shape whatever its geometry is, and would then detect with boxes
-that are half a cell off; so it is checked. Source: the released codes, see the facts in
+that are half a cell off; so anchors and pooling are checked. Source: the released codes, see the facts in
 :data:`MMDET` and :data:`AUTHORS`.
 """
 
