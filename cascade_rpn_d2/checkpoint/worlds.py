@@ -1,8 +1,8 @@
 """The two geometries that published weights are made for, and whether a model has the same.
 
 Weights fit a model by name and shape whatever its geometry is, and would then detect with boxes
-that are half a cell off; so anchors and pooling are checked. Source: the released codes, see the facts in
-:data:`MMDET` and :data:`AUTHORS`.
+that are half a cell off; so anchors and pooling are checked. Source: the released codes, see the
+facts in :data:`MMDET` and :data:`AUTHORS`.
 """
 
 from __future__ import annotations
