@@ -6,7 +6,7 @@ from .adaptive_conv import AdaptiveConv2d, adaptive_conv2d
 from .batch_norm import FixedStatisticsBatchNorm2d
 from .boxes import box_area, box_iou, clip_boxes, pairwise_box_iou
 from .deform_conv import DeformConv2d, deform_conv2d
-from .losses import IoULossMode, iou_loss
+from .losses import IoULossMode, bounded_iou_loss, iou_loss
 from .nms import sorted_nms
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "FixedStatisticsBatchNorm2d",
     "IoULossMode",
     "adaptive_conv2d",
+    "bounded_iou_loss",
     "box_area",
     "box_iou",
     "clip_boxes",

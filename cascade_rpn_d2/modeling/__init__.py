@@ -1,8 +1,8 @@
 """What a detector is built of: assignment, sampling, box coding, proposal generators, ROI heads."""
 
-from .assignment import Assignment, IoUAssigner, RegionAssigner
+from .assignment import Assignment, IoUAssigner, RegionAssigner, VariableIoUAssigner
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
-from .box_losses import IoULoss, SmoothL1Loss
+from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
 from .ground_truth import Grid, GroundTruth
 from .proposal_generator import (
     AdaptiveAlignment,
@@ -10,15 +10,19 @@ from .proposal_generator import (
     CascadeRPN,
     ConvAlignment,
     LearnedAlignment,
+    Refinement,
     Stage,
 )
 from .roi_heads import ResamplingCascadeROIHeads
 from .sampling import AllSampler, RandomSampler
+from .score_losses import BinaryCrossEntropyLoss, SigmoidFocalLoss
 
 __all__ = [
     "AdaptiveAlignment",
     "AllSampler",
     "Assignment",
+    "BinaryCrossEntropyLoss",
+    "BoundedIoULoss",
     "BoxCoder",
     "BoxPredictor",
     "CascadeRPN",
@@ -29,9 +33,12 @@ __all__ = [
     "IoULoss",
     "LearnedAlignment",
     "RandomSampler",
+    "Refinement",
     "RegionAssigner",
     "ResamplingCascadeROIHeads",
+    "SigmoidFocalLoss",
     "SmoothL1Loss",
     "Stage",
     "SymmetricBox2BoxTransform",
+    "VariableIoUAssigner",
 ]

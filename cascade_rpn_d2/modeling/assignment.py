@@ -1,8 +1,8 @@
 """Which box learns which object.
 
 An assigner maps the boxes of a batch to an :class:`Assignment`. It is a plain object without
-parameters; both assigners work on the whole batch, without a loop over images or objects and
-without reading a number back from the device.
+parameters; all of them work on the whole batch, without a loop over images or objects and without
+reading a number back from the device.
 
 Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``A`` anchors a cell, ``Hi, Wi``
 cells of level i, ``R`` boxes an image: the sum of ``Hi*Wi*A`` over the levels, finest level first,
@@ -11,6 +11,7 @@ cells row by row.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ class IoUAssigner:
         valid: Tensor,
     ) -> Assignment:
         """See :class:`Assigner`."""
-        iou = pairwise_box_iou(truth.boxes, boxes)  # (N, G, R)
+        iou = self._overlaps(boxes, truth.boxes)  # (N, G, R)
         iou.masked_fill_(~(truth.valid[:, :, None] & valid[:, None, :]), -1.0)
         best_iou, matched = iou.max(dim=1)  # (N, R)
 
@@ -120,17 +121,68 @@ class IoUAssigner:
 
         return Assignment(labels.masked_fill_(~valid, IGNORED), matched)
 
+    def _overlaps(self, boxes: Tensor, objects: Tensor) -> Tensor:
+        """Overlap (N, G, R) of ``objects`` (N, G, 4) with ``boxes`` (N, R, 4)."""
+        return pairwise_box_iou(objects, boxes)
+
+
+# The shapes of RetinaNet's nine anchors: three sizes an octave, three ratios of height to width.
+OCTAVE_SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+
+
+class VariableIoUAssigner(IoUAssigner):
+    """Assignment to boxes whose shape is still to be predicted (Guided Anchoring, section 3.4).
+
+    The overlap of a place with an object is vIoU, the best IoU that any box centred there could
+    have with it (equation 5). As in the paper, it is approximated by the best of a few shapes.
+
+    Args:
+        positive_iou, negative_iou, min_positive_iou: as of :class:`IoUAssigner`, of the vIoU.
+        octave_scales: sizes of the shapes, relative to the box at the place.
+        aspect_ratios: of the shapes, height to width. Every size is tried in every ratio.
+    """
+
+    def __init__(
+        self,
+        positive_iou: float = 0.7,
+        negative_iou: float = 0.3,
+        min_positive_iou: float | None = 0.3,
+        *,
+        octave_scales: Sequence[float] = OCTAVE_SCALES,
+        aspect_ratios: Sequence[float] = ASPECT_RATIOS,
+    ):
+        super().__init__(positive_iou, negative_iou, min_positive_iou)
+        self.octave_scales = tuple(octave_scales)
+        self.aspect_ratios = tuple(aspect_ratios)
+        if not self.octave_scales or not self.aspect_ratios:
+            raise ValueError("vIoU needs at least one octave scale and one aspect ratio to try.")
+
+    def _overlaps(self, boxes: Tensor, objects: Tensor) -> Tensor:
+        center = (boxes[..., :2] + boxes[..., 2:]) / 2
+        half = (boxes[..., 2:] - boxes[..., :2]) / 2
+        best: Tensor | None = None
+        # One shape after the other: all at once would take as many times the memory.
+        for scale, ratio in itertools.product(self.octave_scales, self.aspect_ratios):
+            width, height = half.unbind(-1)
+            side = torch.stack((width * scale / ratio**0.5, height * scale * ratio**0.5), dim=-1)
+            shaped = torch.cat((center - side, center + side), dim=-1)
+            iou = pairwise_box_iou(objects, shaped)
+            best = iou if best is None else torch.maximum(best, iou, out=best)
+        assert best is not None  # there is a shape
+        return best
+
 
 AdjacentIgnore = Literal["all", "negatives", "none"]
+OverlapRule = Literal["last", "center"]
 
 
 class RegionAssigner:
     """Anchor-free assignment by position, as in Guided Anchoring (Cascade RPN, section 4.2).
 
     Every object belongs to one level by its size. On that level, the cells in the middle of the
-    object (its *centre region*) learn it and those around (its *ignore region*) are ignored; where
-    objects overlap, the last one decides. The object's ignore region on the two adjacent levels is
-    ignored too.
+    object (its *centre region*) learn it and those around (its *ignore region*) are ignored. The
+    object's ignore region on the two adjacent levels is ignored too.
 
     Args:
         center_ratio: side of the centre region relative to the object's (sigma_ctr).
@@ -141,8 +193,13 @@ class RegionAssigner:
             learn another object (mmdet >= 2.8, the published weights); ``"negatives"`` only (as the
             paper of Guided Anchoring has it); ``"none"`` (what the authors' code comes to, and so
             the paper's numbers).
+        overlap: what decides where objects of one level overlap: the ``"last"`` of them (all
+            released codes), or whether the cell is in the ``"center"`` region of any (the paper of
+            Guided Anchoring, and independent of their order).
+        keep_border: give an object whose middle rounds to the far edge of the map the cells there,
+            rather than none.
         legacy_edges: edges of the regions as the authors' code rounds them, with cell centres half
-            a stride inside; goes with anchors whose offset is 0.5. Every object then keeps a cell.
+            a stride inside; goes with anchors whose offset is 0.5. Implies ``keep_border``.
     """
 
     def __init__(
@@ -152,6 +209,8 @@ class RegionAssigner:
         *,
         anchor_scale: float = 8.0,
         adjacent: AdjacentIgnore = "all",
+        overlap: OverlapRule = "last",
+        keep_border: bool = False,
         legacy_edges: bool = False,
     ):
         if not 0 < center_ratio <= ignore_ratio:
@@ -161,10 +220,14 @@ class RegionAssigner:
             )
         if adjacent not in get_args(AdjacentIgnore):
             raise ValueError(f"adjacent is 'all', 'negatives' or 'none', not {adjacent!r}.")
+        if overlap not in get_args(OverlapRule):
+            raise ValueError(f"overlap is 'last' or 'center', not {overlap!r}.")
         self.center_ratio = center_ratio
         self.ignore_ratio = ignore_ratio
         self.anchor_scale = anchor_scale
         self.adjacent = adjacent
+        self.overlap = overlap
+        self.keep_border = keep_border or legacy_edges
         self.legacy_edges = legacy_edges
 
     def __call__(
@@ -194,11 +257,14 @@ class RegionAssigner:
         center_y, center_x = self._region(truth.boxes, grid, self.center_ratio)
         around = _last_object(_outer(ignore_y & own[..., None], ignore_x))  # (N, Hi, Wi)
         middle = _last_object(_outer(center_y & own[..., None], center_x))
-        # The centre region lies within the ignore region, so the last object around a cell either
-        # has it in its middle too or takes it away from all earlier ones.
+        positive = middle >= 0
+        if self.overlap == "last":
+            # The centre region lies within the ignore region, so the last object around a cell
+            # either has it in its middle too or takes it away from all earlier ones.
+            positive &= middle == around
         labels = torch.full_like(around, NEGATIVE, dtype=torch.int8)
         labels.masked_fill_(around >= 0, IGNORED)
-        labels.masked_fill_((middle >= 0) & (middle == around), POSITIVE)
+        labels.masked_fill_(positive, POSITIVE)
         if self.adjacent != "none":
             near = truth.valid & ((levels - index).abs() == 1)
             ignored = _covered(ignore_y & near[..., None], ignore_x)
@@ -223,9 +289,7 @@ class RegionAssigner:
         margin = (1 - ratio) / 2
         first = torch.round((1 - margin) * low + margin * high)
         last = torch.round(margin * low + (1 - margin) * high)
-        # Up to `size` and not `size - 1`: an object whose middle rounds to the far edge of the map
-        # has no cell there, unless the legacy rule gives it the last one.
-        limit = size - 1 if self.legacy_edges else size
+        limit = size - 1 if self.keep_border else size  # where there is no cell
         first, last = first.clamp(0, limit), last.clamp(0, limit)
         cells = torch.arange(size, device=low.device)
         return (cells >= first[..., None]) & (cells <= last[..., None])

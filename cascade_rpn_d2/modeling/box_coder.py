@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# A single step never grows or shrinks a side by more than this factor (as in mmdet).
+# As mmdet has it for the deltas of proposals and detections.
 MAX_SIDE_RATIO = 1000.0 / 16
 
 
@@ -24,20 +24,29 @@ class BoxCoder:
         stds: standard deviations of (dx, dy, dw, dh) in units of the reference box: a network
             output of 1 means a delta of one standard deviation. The reciprocals of Detectron2's
             ``weights``.
+        max_side_ratio: no side grows or shrinks by more than this factor.
 
     Raises:
-        ValueError: if there are not four positive standard deviations.
+        ValueError: if there are not four positive standard deviations, or the factor is below 1.
     """
 
-    def __init__(self, stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0)):
+    def __init__(
+        self,
+        stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+        *,
+        max_side_ratio: float = MAX_SIDE_RATIO,
+    ):
         self.stds = tuple(float(s) for s in stds)
         if len(self.stds) != 4 or not all(s > 0 for s in self.stds):
             raise ValueError(
                 f"stds must be four positive numbers (dx, dy, dw, dh), not {self.stds}."
             )
+        if not max_side_ratio >= 1:
+            raise ValueError(f"max_side_ratio must be at least 1, not {max_side_ratio}.")
+        self.max_side_ratio = float(max_side_ratio)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(stds={self.stds})"
+        return f"{type(self).__name__}(stds={self.stds}, max_side_ratio={self.max_side_ratio})"
 
     def encode(self, references: Tensor, targets: Tensor) -> Tensor:
         """Deltas (..., 4) that lead from ``references`` (..., 4) to ``targets`` (..., 4).
@@ -56,7 +65,7 @@ class BoxCoder:
         Works in float32 at least, whatever the precision of the deltas.
         """
         deltas = deltas if deltas.dtype == torch.float64 else deltas.float()
-        limit = math.log(MAX_SIDE_RATIO)
+        limit = math.log(self.max_side_ratio)
         cx, cy, w, h = _center_and_size(references)
         # Number by number: a tensor of the four would have to be sent to the device, which waits.
         dx, dy, dw, dh = (d * std for d, std in zip(deltas.unbind(-1), self.stds, strict=True))

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..layers import IoULossMode, iou_loss
+from ..layers import IoULossMode, bounded_iou_loss, iou_loss
 from .box_coder import BoxCoder
 
 
@@ -51,3 +51,20 @@ class SmoothL1Loss:
         """See :class:`BoxLoss`."""
         wanted = coder.encode(boxes, targets)
         return F.smooth_l1_loss(deltas, wanted, beta=self.beta, reduction="none").sum(dim=-1)
+
+
+class BoundedIoULoss:
+    """Bounded IoU between the decoded box, not clipped, and its target.
+
+    It trains the shapes of guided anchors, and the deltas of a row of Guided Anchoring's Table 1.
+
+    Args:
+        beta: see :func:`cascade_rpn_d2.layers.bounded_iou_loss` (0.2 in the released code).
+    """
+
+    def __init__(self, beta: float = 0.2):
+        self.beta = float(beta)
+
+    def __call__(self, deltas: Tensor, boxes: Tensor, targets: Tensor, coder: BoxCoder) -> Tensor:
+        """See :class:`BoxLoss`."""
+        return bounded_iou_loss(coder.decode(boxes, deltas), targets, beta=self.beta)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
-from cascade_rpn_d2.layers import box_iou
-from cascade_rpn_d2.modeling import Grid, GroundTruth, IoUAssigner, RegionAssigner
+from cascade_rpn_d2.layers import box_iou, pairwise_box_iou
+from cascade_rpn_d2.modeling import (
+    Grid,
+    GroundTruth,
+    IoUAssigner,
+    RegionAssigner,
+    VariableIoUAssigner,
+)
 from cascade_rpn_d2.modeling.assignment import Assignment, object_levels
 
 GRIDS = [Grid(64, 64, 4), Grid(32, 32, 8), Grid(16, 16, 16), Grid(8, 8, 32), Grid(4, 4, 64)]
@@ -57,6 +64,30 @@ class TestRegionAssigner:
         assert (labels[2] == -1).sum() == 9
         assert not (labels[0] == 1).any() and not (labels[2] == 1).any()
         assert not labels[3].any() and not labels[4].any()
+
+    def test_one_object_of_guided_anchoring(self):
+        """The worked example of an object of 80 px: 9 of 25 cells, 121 and 9 beside it."""
+        truth = ground_truth([(40, 40, 120, 120)])
+        labels = maps(assign_regions(truth, adjacent="negatives", overlap="center").labels[0])
+        assert (labels[1] == 1).sum() == 9
+        assert (labels[1] != 0).sum() == 25
+        assert [(x == -1).sum().item() for x in labels] == [121, 16, 9, 0, 0]
+        assert all(not (x == 1).any() for i, x in enumerate(labels) if i != 1)
+
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_a_centre_comes_before_the_surroundings_of_another_object(self, order):
+        boxes = [(40, 48, 104, 112), (60, 68, 124, 132)]
+        truth = ground_truth([boxes[i] for i in order])
+        labels = maps(assign_regions(truth, overlap="center").labels[0])[1]
+        alone = [maps(assign_regions(ground_truth([box])).labels[0])[1] for box in boxes]
+        assert torch.equal(labels == 1, (alone[0] == 1) | (alone[1] == 1))
+        assert torch.equal(labels != 0, (alone[0] != 0) | (alone[1] != 0))
+
+    def test_an_object_at_the_far_border(self):
+        truth = ground_truth([(255, 100, 256, 101)])
+        assert not (assign_regions(truth).labels == 1).any()
+        labels = maps(assign_regions(truth, keep_border=True).labels[0])
+        assert rectangle(labels[0] == 1) == (25, 25, 63, 63)
 
     def test_one_object_as_the_authors_round(self):
         truth = ground_truth([(40, 48, 104, 112)])
@@ -259,3 +290,53 @@ class TestIoUAssigner:
     def test_bad_thresholds(self):
         with pytest.raises(ValueError, match="negative_iou=0.8"):
             IoUAssigner(positive_iou=0.7, negative_iou=0.8)
+
+
+class TestVariableIoUAssigner:
+    def squares(self) -> Tensor:
+        """(1, R, 4): squares of 8 strides on every cell."""
+        boxes = []
+        for grid in GRIDS:
+            y, x = torch.meshgrid(
+                torch.arange(grid.height), torch.arange(grid.width), indexing="ij"
+            )
+            center = torch.stack((x, y), dim=-1).reshape(-1, 2) * float(grid.stride)
+            boxes.append(torch.cat((center - 4 * grid.stride, center + 4 * grid.stride), dim=1))
+        return torch.cat(boxes)[None]
+
+    def test_is_the_best_of_nine_anchors(self):
+        anchors = DefaultAnchorGenerator(
+            sizes=[[8 * g.stride * 2 ** (i / 3) for i in range(3)] for g in GRIDS],
+            aspect_ratios=[0.5, 1.0, 2.0],
+            strides=[g.stride for g in GRIDS],
+            offset=0.0,
+        )([torch.zeros(1, 1, g.height, g.width) for g in GRIDS])
+        boxes = torch.cat([x.tensor for x in anchors])[None]  # (1, R*9, 4)
+        truth = ground_truth([(40, 40, 120, 120), (10, 30, 90, 60), (200, 0, 256, 200)])
+        expected = pairwise_box_iou(truth.boxes, boxes).unflatten(2, (-1, 9)).amax(dim=3)
+        found = VariableIoUAssigner()._overlaps(self.squares(), truth.boxes)
+        torch.testing.assert_close(found, expected)
+
+    def test_more_shapes_never_overlap_less(self):
+        truth = ground_truth([(40, 40, 120, 120), (10, 30, 90, 60), (200, 0, 256, 200)])
+        octaves = {n: [2 ** (i / n) for i in range(n)] for n in (1, 3, 6)}
+        few, nine, many = (
+            VariableIoUAssigner(octave_scales=scales)._overlaps(self.squares(), truth.boxes)
+            for scales in octaves.values()
+        )
+        assert (few <= nine).all() and (nine <= many).all()
+        assert (few < nine).any() and (nine < many).any()
+
+    def test_a_long_object_is_learned_where_a_square_would_not_fit(self):
+        truth = ground_truth([(64, 96, 192, 144)])
+        valid = torch.ones(1, NUM_CELLS, dtype=torch.bool)
+        by_square = IoUAssigner(0.7, 0.3, None)(self.squares(), truth, GRIDS, 1, valid)
+        by_shape = VariableIoUAssigner(min_positive_iou=None)(
+            self.squares(), truth, GRIDS, 1, valid
+        )
+        assert not (by_square.labels == 1).any()
+        assert (by_shape.labels == 1).any()
+
+    def test_needs_a_shape(self):
+        with pytest.raises(ValueError, match="at least one"):
+            VariableIoUAssigner(aspect_ratios=[])

@@ -83,3 +83,14 @@ def test_symmetric_transform_is_detectron2s_with_a_second_clamp():
 def test_symmetric_transform_wants_four_positive_weights():
     with pytest.raises(ValueError, match="four positive numbers"):
         SymmetricBox2BoxTransform((10, 10, 0, 5))
+
+
+def test_a_limit_of_its_own():
+    """Shapes of guided anchors may differ from their square by a factor of a million."""
+    coder = BoxCoder((0.07, 0.07, 0.14, 0.14), max_side_ratio=1e6)
+    boxes = coder.decode(torch.tensor([-16.0, -16, 16, 16]), torch.tensor([0.0, 0, 50, -200]))
+    width, height = boxes[2] - boxes[0], boxes[3] - boxes[1]
+    assert width.item() == pytest.approx(32 * math.exp(7), rel=1e-4)
+    assert height.item() == pytest.approx(32e-6, abs=1e-5)
+    with pytest.raises(ValueError, match="at least 1, not 0.5"):
+        BoxCoder(max_side_ratio=0.5)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from cascade_rpn_d2.layers import iou_loss
-from cascade_rpn_d2.modeling import BoxCoder, IoULoss, SmoothL1Loss
+from cascade_rpn_d2.layers import bounded_iou_loss, iou_loss
+from cascade_rpn_d2.modeling import BoundedIoULoss, BoxCoder, IoULoss, SmoothL1Loss
 
 BOX, TARGET = torch.tensor([4.0, -4, 36, 28]), torch.tensor([6.0, 0, 44, 22])
 CODER = BoxCoder((0.1, 0.1, 0.5, 0.5))
@@ -19,10 +19,17 @@ def test_iou_loss_decodes_without_clipping():
                        iou_loss(CODER.decode(BOX, deltas), TARGET, "log"))  # fmt: skip
 
 
-def test_both_vanish_at_the_target():
+def test_all_vanish_at_the_target():
     deltas = CODER.encode(BOX, TARGET)
-    for loss in (IoULoss(), IoULoss("log"), SmoothL1Loss()):
-        torch.testing.assert_close(loss(deltas, BOX, TARGET, CODER), torch.tensor(0.0))
+    for loss in (IoULoss(), IoULoss("log"), SmoothL1Loss(), BoundedIoULoss()):
+        value = loss(deltas, BOX, TARGET, CODER)
+        torch.testing.assert_close(value, torch.tensor(0.0), atol=1e-6, rtol=0)
+
+
+def test_bounded_iou_loss_is_that_of_the_decoded_box():
+    deltas = torch.tensor([1.0, -2, 0.4, -0.6])
+    expected = bounded_iou_loss(CODER.decode(BOX, deltas), TARGET, beta=0.5)
+    assert torch.equal(BoundedIoULoss(0.5)(deltas, BOX, TARGET, CODER), expected)
 
 
 def test_smooth_l1_sums_four_deltas_in_standard_deviations():

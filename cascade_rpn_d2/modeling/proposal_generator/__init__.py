@@ -3,7 +3,8 @@
 from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
 from .cascade_rpn import CascadeRPN, StageStep
 from .predictor import BoxPredictor, Prediction
-from .stage import Stage, StageLosses, StageState
+from .refinement import Refinement, StageLosses
+from .stage import Stage, StageState
 
 __all__ = [
     "AdaptiveAlignment",
@@ -12,6 +13,7 @@ __all__ = [
     "ConvAlignment",
     "LearnedAlignment",
     "Prediction",
+    "Refinement",
     "Stage",
     "StageLosses",
     "StageState",

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from ..ground_truth import Grid, GroundTruth, valid_cells
 from .predictor import Prediction
+from .refinement import StageLosses
 from .selection import select_proposals
-from .stage import Stage, StageLosses, StageState
+from .stage import Stage, StageState
 from .yacs import stages_from_config
 
 

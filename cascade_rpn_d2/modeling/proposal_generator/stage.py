@@ -4,8 +4,8 @@ assign -> sample -> take the losses.
 All parts are values given to the stage, so that an ablation is another list of stages in a config
 and not another class.
 
-Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``A`` anchors a cell, ``Hi, Wi``
-cells of level i, ``R`` boxes an image (the sum of ``Hi*Wi*A``), ``K`` samples an image.
+Shape shorthand: ``N`` images, ``A`` anchors a cell, ``Hi, Wi`` cells of level i, ``R`` boxes an
+image (the sum of ``Hi*Wi*A``).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...layers import box_iou, clip_boxes
-from ..assignment import NEGATIVE, POSITIVE, Assigner
+from ..assignment import Assigner
 from ..box_coder import BoxCoder
 from ..box_losses import BoxLoss
-from ..ground_truth import Grid, GroundTruth
+from ..ground_truth import Grid
 from ..sampling import Sampler
+from ..score_losses import ScoreLoss
 from .predictor import BoxPredictor, Prediction
+from .refinement import Refinement
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,7 @@ class StageState:
     features: list[Tensor]
 
 
-@dataclass(frozen=True)
-class StageLosses:
-    """What a stage has to say of a training batch; all values are scalar tensors.
-
-    Attributes:
-        losses: ``"loc"``, and ``"cls"`` if the stage classifies, weights included.
-        statistics: ``"num_pos"``, positive samples an image, and ``"iou"``, mean IoU of the stage's
-            refined boxes with their targets over the positive samples.
-    """
-
-    losses: dict[str, Tensor]
-    statistics: dict[str, Tensor]
-
-
-class Stage(nn.Module):
+class Stage(Refinement):
     """Refines every box once, and scores the result if it is told to classify.
 
     Args:
@@ -63,6 +49,7 @@ class Stage(nn.Module):
         assigner: decides which box learns which object.
         sampler: decides which boxes enter the losses, and their normaliser.
         box_loss: regression loss of the positive samples.
+        cls_loss: classification loss of all samples; binary cross entropy by default.
         loc_weight: weight of the regression loss (10 in Cascade RPN, 7 beneath a detector).
         cls_weight: weight of the classification loss (1, or 0.7 beneath a detector).
         bridge: hand the aligned features on to the next stage, rather than the input features.
@@ -77,19 +64,22 @@ class Stage(nn.Module):
         assigner: Assigner,
         sampler: Sampler,
         box_loss: BoxLoss,
+        cls_loss: ScoreLoss | None = None,
         loc_weight: float = 10.0,
         cls_weight: float = 1.0,
         bridge: bool = False,
     ):
-        super().__init__()
+        super().__init__(
+            box_coder=box_coder,
+            assigner=assigner,
+            sampler=sampler,
+            box_loss=box_loss,
+            cls_loss=cls_loss,
+            loc_weight=loc_weight,
+            cls_weight=cls_weight,
+        )
         self.align = align
         self.predictor = predictor
-        self.box_coder = box_coder
-        self.assigner = assigner
-        self.sampler = sampler
-        self.box_loss = box_loss
-        self.loc_weight = loc_weight
-        self.cls_weight = cls_weight
         self.bridge = bridge
 
     @property
@@ -112,50 +102,3 @@ class Stage(nn.Module):
         aligned = self.align(state.features, boxes, [grid.stride for grid in grids])
         hidden = [F.relu_(x) for x in aligned]
         return self.predictor(hidden), hidden if self.bridge else state.features
-
-    @torch.no_grad()
-    def refine(
-        self, boxes: Tensor, prediction: Prediction, image_sizes: Tensor | None = None
-    ) -> Tensor:
-        """Refined boxes (N, R, 4), clipped if the ``image_sizes`` (N, 2) are given."""
-        refined = self.box_coder.decode(boxes, prediction.deltas)
-        return refined if image_sizes is None else clip_boxes(refined, image_sizes)
-
-    def losses(
-        self,
-        boxes: Tensor,
-        prediction: Prediction,
-        truth: GroundTruth,
-        grids: Sequence[Grid],
-        valid: Tensor,
-    ) -> StageLosses:
-        """Losses of this stage's prediction for ``boxes`` (N, R, 4); ``valid`` is (N, R) bool."""
-        with torch.no_grad():
-            assignment = self.assigner(boxes, truth, grids, self.predictor.num_anchors, valid)
-            samples = self.sampler(assignment.labels)
-            targets = truth.of(samples.take(assignment.matched))  # (N, K, 4)
-            boxes = samples.take(boxes)
-            positive = samples.labels == POSITIVE
-
-        deltas = samples.take(prediction.deltas).float()
-        loss = self.box_loss(deltas, boxes, targets, self.box_coder)
-        losses = {"loc": _masked_sum(loss, positive) / samples.normalizer * self.loc_weight}
-        if prediction.logits is not None:
-            logits = samples.take(prediction.logits).float()
-            loss = F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none")
-            chosen = positive | (samples.labels == NEGATIVE)
-            losses["cls"] = _masked_sum(loss, chosen) / samples.normalizer * self.cls_weight
-
-        with torch.no_grad():
-            iou = box_iou(self.box_coder.decode(boxes, deltas), targets)
-            count = positive.sum()
-            statistics = {
-                "num_pos": count / len(boxes),
-                "iou": _masked_sum(iou, positive) / count.clamp(min=1),
-            }
-        return StageLosses(losses, statistics)
-
-
-def _masked_sum(values: Tensor, mask: Tensor) -> Tensor:
-    """Sum of ``values`` where ``mask``, without indexing, which would have to count first."""
-    return torch.where(mask, values, 0.0).sum()
