@@ -15,16 +15,14 @@ from typing import Any, NamedTuple, cast
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling.anchor_generator import DefaultAnchorGenerator, build_anchor_generator
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
 from detectron2.structures import ImageList, Instances
-from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor, nn
 
 from ..ground_truth import Grid, GroundTruth, valid_cells
+from .base import DenseProposalGenerator, image_sizes_of
 from .predictor import Prediction
-from .refinement import StageLosses
-from .selection import select_proposals
 from .stage import Stage, StageState
 from .yacs import stages_from_config
 
@@ -46,7 +44,7 @@ class StageStep(NamedTuple):
 
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
-class CascadeRPN(nn.Module):
+class CascadeRPN(DenseProposalGenerator):
     """Proposals by a cascade of stages.
 
     Every stage refines the boxes of the one before; the last one scores them. The losses are named
@@ -90,37 +88,30 @@ class CascadeRPN(nn.Module):
         propose_in_training: bool = True,
         log_period: int = 20,
     ):
-        super().__init__()
-        self.in_features = list(in_features)
-        self.anchor_generator: DefaultAnchorGenerator = anchor_generator
+        super().__init__(
+            in_features=in_features,
+            anchor_generator=anchor_generator,
+            pre_nms_topk=pre_nms_topk,
+            post_nms_topk=post_nms_topk,
+            nms_thresh=nms_thresh,
+            nms_across_levels=nms_across_levels,
+            min_box_size=min_box_size,
+            size_divisibility=size_divisibility,
+            propose_in_training=propose_in_training,
+            log_period=log_period,
+        )
         self.stages = nn.ModuleList(stages)
-        self.pre_nms_topk = {True: pre_nms_topk[0], False: pre_nms_topk[1]}
-        self.post_nms_topk = {True: post_nms_topk[0], False: post_nms_topk[1]}
-        self.nms_thresh = nms_thresh
-        self.nms_across_levels = nms_across_levels
-        self.min_box_size = min_box_size
-        self.size_divisibility = size_divisibility
-        self.propose_in_training = propose_in_training
-        self.log_period = log_period
-        self.num_anchors = check_stages(list(stages), anchor_generator)
+        check_stages(list(stages), self.num_anchors, anchor_generator.offset)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         """Arguments from yacs keys, see :func:`cascade_rpn_d2.config.add_cascade_rpn_config`."""
-        in_features = list(cfg.MODEL.RPN.IN_FEATURES)
-        shapes = [input_shape[name] for name in in_features]
-        anchor_generator = build_anchor_generator(cfg, shapes)
-        return {
-            "in_features": in_features,
-            "anchor_generator": anchor_generator,
-            "stages": stages_from_config(cfg, shapes, anchor_generator.num_anchors[0]),
-            "pre_nms_topk": (cfg.MODEL.RPN.PRE_NMS_TOPK_TRAIN, cfg.MODEL.RPN.PRE_NMS_TOPK_TEST),
-            "post_nms_topk": (cfg.MODEL.RPN.POST_NMS_TOPK_TRAIN, cfg.MODEL.RPN.POST_NMS_TOPK_TEST),
-            "nms_thresh": cfg.MODEL.RPN.NMS_THRESH,
-            "nms_across_levels": cfg.MODEL.CASCADE_RPN.NMS_ACROSS_LEVELS,
-            "min_box_size": cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
-            "propose_in_training": cfg.MODEL.META_ARCHITECTURE != "ProposalNetwork",
-        }
+        arguments = cls.arguments_from(cfg, input_shape)
+        shapes = [input_shape[name] for name in arguments["in_features"]]
+        num_anchors = arguments["anchor_generator"].num_anchors[0]
+        arguments["stages"] = stages_from_config(cfg, shapes, num_anchors)
+        arguments["nms_across_levels"] = cfg.MODEL.CASCADE_RPN.NMS_ACROSS_LEVELS
+        return arguments
 
     def forward(
         self,
@@ -140,8 +131,8 @@ class CascadeRPN(nn.Module):
             while training without ``propose_in_training``), and the losses by name (empty at test).
         """
         maps = [features[name] for name in self.in_features]
-        grids = self._grids(maps)
-        image_sizes = _image_sizes(images, maps[0].device)
+        grids = self.grids(maps)
+        image_sizes = image_sizes_of(images, maps[0].device)
         losses: dict[str, Tensor] = {}
         if self.training:
             if gt_instances is None:
@@ -156,12 +147,12 @@ class CascadeRPN(nn.Module):
                 losses.update(
                     {f"loss_rpn_stage{number}_{kind}": v for kind, v in outcome.losses.items()}
                 )
-                self._log(number, outcome)
+                self.log(f"stage{number}_", outcome.statistics)
 
         if self.training and not self.propose_in_training:
             return [], losses
         assert step.prediction.logits is not None  # checked when the stages were put together
-        return self._select(step.refined, step.prediction.logits, grids, images.image_sizes), losses
+        return self.select(step.refined, step.prediction.logits, grids, images.image_sizes), losses
 
     @torch.no_grad()
     def propose_by_stage(
@@ -178,7 +169,7 @@ class CascadeRPN(nn.Module):
         grids, steps = self.trace(images, features)
         logits = steps[-1].prediction.logits
         assert logits is not None  # checked when the stages were put together
-        return [self._select(step.refined, logits, grids, images.image_sizes) for step in steps]
+        return [self.select(step.refined, logits, grids, images.image_sizes) for step in steps]
 
     @torch.no_grad()
     def trace(
@@ -191,8 +182,8 @@ class CascadeRPN(nn.Module):
             features: maps (N, C, Hi, Wi) by name.
         """
         maps = [features[name] for name in self.in_features]
-        grids = self._grids(maps)
-        return grids, list(self._run(maps, grids, _image_sizes(images, maps[0].device)))
+        grids = self.grids(maps)
+        return grids, list(self._run(maps, grids, image_sizes_of(images, maps[0].device)))
 
     def _run(
         self, maps: list[Tensor], grids: Sequence[Grid], image_sizes: Tensor
@@ -208,48 +199,14 @@ class CascadeRPN(nn.Module):
             yield StageStep(stage, state, prediction, refined)
             state = StageState(refined, handed_on)
 
-    def _grids(self, maps: Sequence[Tensor]) -> list[Grid]:
-        strides = self.anchor_generator.strides
-        return [
-            Grid(x.shape[-2], x.shape[-1], int(stride))
-            for x, stride in zip(maps, strides, strict=True)
-        ]
 
-    def _select(
-        self,
-        boxes: Tensor,
-        logits: Tensor,
-        grids: Sequence[Grid],
-        image_sizes: list[tuple[int, int]],
-    ) -> list[Instances]:
-        """The best of the boxes (N, R, 4) by their logits (N, R), after NMS."""
-        counts = [grid.cells * self.num_anchors for grid in grids]
-        return select_proposals(
-            boxes.split(counts, dim=1),
-            logits.detach().float().split(counts, dim=1),
-            image_sizes,
-            pre_nms_topk=self.pre_nms_topk[self.training],
-            post_nms_topk=self.post_nms_topk[self.training],
-            nms_thresh=self.nms_thresh,
-            nms_across_levels=self.nms_across_levels,
-            min_box_size=self.min_box_size,
-            training=self.training,
-        )
-
-    def _log(self, number: int, outcome: StageLosses) -> None:
-        if not has_event_storage():
-            return
-        storage = get_event_storage()
-        if (storage.iter + 1) % self.log_period == 0:
-            for name, value in outcome.statistics.items():
-                storage.put_scalar(f"rpn/stage{number}_{name}", value)
-
-
-def check_stages(stages: Sequence[Stage], anchor_generator: DefaultAnchorGenerator) -> int:
+def check_stages(stages: Sequence[Stage], num_anchors: int, anchor_offset: float) -> None:
     """Check that the stages fit together and fit the anchors.
 
-    Returns:
-        A, the number of anchors per cell.
+    Args:
+        stages: in order.
+        num_anchors: A, anchors per cell.
+        anchor_offset: where in a cell its anchors are centred, in strides.
 
     Raises:
         ValueError: in one sentence, what does not fit.
@@ -261,10 +218,6 @@ def check_stages(stages: Sequence[Stage], anchor_generator: DefaultAnchorGenerat
             "The last stage must classify, or proposals have no score: give its predictor "
             "objectness=True."
         )
-    numbers = set(anchor_generator.num_anchors)
-    if len(numbers) != 1:
-        raise ValueError(f"Every level must have as many anchors a cell, not {sorted(numbers)}.")
-    num_anchors = numbers.pop()
     for number, stage in enumerate(stages, start=1):
         if stage.predictor.num_anchors != num_anchors:
             raise ValueError(
@@ -277,14 +230,8 @@ def check_stages(stages: Sequence[Stage], anchor_generator: DefaultAnchorGenerat
                 f"anchor a cell instead of {num_anchors}."
             )
         offset = getattr(stage.align, "center_offset", None)
-        if offset is not None and offset != anchor_generator.offset:
+        if offset is not None and offset != anchor_offset:
             raise ValueError(
                 f"The alignment of stage {number} has center_offset={offset}, but the anchors are "
-                f"generated with offset={anchor_generator.offset}: they must be equal."
+                f"generated with offset={anchor_offset}: they must be equal."
             )
-    return num_anchors
-
-
-def _image_sizes(images: ImageList, device: torch.device) -> Tensor:
-    """Heights and widths (N, 2) on the device, without waiting for it."""
-    return torch.tensor(images.image_sizes).to(device, non_blocking=True)

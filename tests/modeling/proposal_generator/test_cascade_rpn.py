@@ -67,7 +67,7 @@ class TestTraining:
         images, features, truth = batch
         _, losses = generator(images, features, truth)
         maps = [features[name] for name in generator.in_features]
-        grids = generator._grids(maps)
+        grids = generator.grids(maps)
         stage, state, prediction, _ = next(
             generator._run(maps, grids, torch.tensor(images.image_sizes))
         )

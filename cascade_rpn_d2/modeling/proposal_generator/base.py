@@ -1,0 +1,130 @@
+"""What all generators of this project have in common: feature maps and anchors in, the best boxes
+of every image out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator, build_anchor_generator
+from detectron2.structures import ImageList, Instances
+from detectron2.utils.events import get_event_storage, has_event_storage
+from torch import Tensor, nn
+
+from ..ground_truth import Grid
+from .selection import select_proposals
+
+
+class DenseProposalGenerator(nn.Module):
+    """A generator that predicts for every cell of a feature pyramid.
+
+    Args:
+        in_features: names of the L feature maps to read, finest first.
+        anchor_generator: makes A anchors per cell, the same number on every level.
+        pre_nms_topk: proposals kept per level before NMS, while (training, testing).
+        post_nms_topk: proposals kept per image, while (training, testing).
+        nms_thresh: IoU above which the lower of two proposals is suppressed.
+        nms_across_levels: suppress between levels too, rather than within each level only.
+        min_box_size: proposals whose width or height is not above this (pixels) are dropped.
+        size_divisibility: to a multiple of what an image would be padded alone; cells beyond take
+            no part in training.
+        propose_in_training: whether proposals are made while training. A model of proposals only
+            does not need them and trains faster without.
+        log_period: iterations between two looks at the statistics, as each makes the host wait for
+            the device.
+
+    Raises:
+        ValueError: if the levels differ in their number of anchors.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_features: Sequence[str],
+        anchor_generator: DefaultAnchorGenerator,
+        pre_nms_topk: Sequence[int],
+        post_nms_topk: Sequence[int],
+        nms_thresh: float,
+        nms_across_levels: bool = False,
+        min_box_size: float = 0.0,
+        size_divisibility: int = 32,
+        propose_in_training: bool = True,
+        log_period: int = 20,
+    ):
+        super().__init__()
+        self.in_features = list(in_features)
+        self.anchor_generator: DefaultAnchorGenerator = anchor_generator
+        self.pre_nms_topk = {True: pre_nms_topk[0], False: pre_nms_topk[1]}
+        self.post_nms_topk = {True: post_nms_topk[0], False: post_nms_topk[1]}
+        self.nms_thresh = nms_thresh
+        self.nms_across_levels = nms_across_levels
+        self.min_box_size = min_box_size
+        self.size_divisibility = size_divisibility
+        self.propose_in_training = propose_in_training
+        self.log_period = log_period
+        numbers = set(anchor_generator.num_anchors)
+        if len(numbers) != 1:
+            raise ValueError(
+                f"Every level must have as many anchors a cell, not {sorted(numbers)}."
+            )
+        self.num_anchors: int = numbers.pop()
+
+    @staticmethod
+    def arguments_from(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
+        """The arguments above from Detectron2's own yacs keys."""
+        in_features = list(cfg.MODEL.RPN.IN_FEATURES)
+        return {
+            "in_features": in_features,
+            "anchor_generator": build_anchor_generator(cfg, [input_shape[f] for f in in_features]),
+            "pre_nms_topk": (cfg.MODEL.RPN.PRE_NMS_TOPK_TRAIN, cfg.MODEL.RPN.PRE_NMS_TOPK_TEST),
+            "post_nms_topk": (cfg.MODEL.RPN.POST_NMS_TOPK_TRAIN, cfg.MODEL.RPN.POST_NMS_TOPK_TEST),
+            "nms_thresh": cfg.MODEL.RPN.NMS_THRESH,
+            "min_box_size": cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
+            "propose_in_training": cfg.MODEL.META_ARCHITECTURE != "ProposalNetwork",
+        }
+
+    def grids(self, maps: Sequence[Tensor]) -> list[Grid]:
+        """The cells of the L ``maps`` (N, C, Hi, Wi)."""
+        strides = self.anchor_generator.strides
+        return [
+            Grid(x.shape[-2], x.shape[-1], int(stride))
+            for x, stride in zip(maps, strides, strict=True)
+        ]
+
+    def select(
+        self,
+        boxes: Tensor,
+        logits: Tensor,
+        grids: Sequence[Grid],
+        image_sizes: list[tuple[int, int]],
+    ) -> list[Instances]:
+        """The best of the boxes (N, R, 4) by their logits (N, R), after NMS."""
+        counts = [grid.cells * self.num_anchors for grid in grids]
+        return select_proposals(
+            boxes.split(counts, dim=1),
+            logits.detach().float().split(counts, dim=1),
+            image_sizes,
+            pre_nms_topk=self.pre_nms_topk[self.training],
+            post_nms_topk=self.post_nms_topk[self.training],
+            nms_thresh=self.nms_thresh,
+            nms_across_levels=self.nms_across_levels,
+            min_box_size=self.min_box_size,
+            training=self.training,
+        )
+
+    def log(self, prefix: str, statistics: Mapping[str, Tensor]) -> None:
+        """Put scalars into the event storage as ``rpn/<prefix><name>``, once in a period."""
+        if not has_event_storage():
+            return
+        storage = get_event_storage()
+        if (storage.iter + 1) % self.log_period == 0:
+            for name, value in statistics.items():
+                storage.put_scalar(f"rpn/{prefix}{name}", value)
+
+
+def image_sizes_of(images: ImageList, device: torch.device) -> Tensor:
+    """Heights and widths (N, 2) on the device, without waiting for it."""
+    return torch.tensor(images.image_sizes).to(device, non_blocking=True)
