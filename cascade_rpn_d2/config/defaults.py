@@ -1,4 +1,4 @@
-"""The yacs keys of Cascade RPN; the defaults are two stages beneath a detector, as released."""
+"""The yacs keys of this project; the defaults are the methods beneath a detector, as released."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from detectron2.config import CfgNode
 
 
 def add_cascade_rpn_config(cfg: CfgNode) -> None:
-    """Add ``MODEL.CASCADE_RPN`` to a Detectron2 config, and what its cascaded ROI heads lack.
+    """Add ``MODEL.CASCADE_RPN`` and ``MODEL.GUIDED_ANCHOR`` to a Detectron2 config, and what its
+    cascaded ROI heads lack.
 
-    ``configs/yacs/cascade_rpn.yaml`` then turns a stock Faster or Mask R-CNN with FPN into one with
-    Cascade RPN. What Detectron2 has a key for already is read from there:
+    ``configs/yacs/cascade_rpn.yaml`` and ``guided_anchor_rpn.yaml`` turn a stock Faster or Mask
+    R-CNN with FPN into one with Cascade RPN or GA-RPN. What Detectron2 has a key for already is
+    read from there:
     ``MODEL.RPN.IN_FEATURES``, ``BATCH_SIZE_PER_IMAGE``, ``POSITIVE_FRACTION``, ``NMS_THRESH``,
     ``PRE_NMS_TOPK_*``, ``POST_NMS_TOPK_*``, ``SMOOTH_L1_BETA``, and ``MODEL.ANCHOR_GENERATOR``.
 
@@ -19,8 +21,14 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     Args:
         cfg: the config to extend, in place.
     """
+    cfg.MODEL.CASCADE_RPN = _cascade_rpn()
+    cfg.MODEL.GUIDED_ANCHOR = _guided_anchor()
+    # Of ResamplingCascadeROIHeads: weight of the losses of every stage.
+    cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
+
+
+def _cascade_rpn() -> CfgNode:
     node = CfgNode()
-    cfg.MODEL.CASCADE_RPN = node
 
     # One value a stage; the number of values is the number of stages.
     # "none", "dilated", "center" (centre of the box only), "adaptive" (centre and shape), "learned"
@@ -51,6 +59,40 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     node.REGION.ANCHOR_SCALE = 8.0  # side of the anchors in strides
     node.REGION.ADJACENT = "all"  # what adjacent levels ignore: "all", "negatives" or "none"
     node.REGION.LEGACY_EDGES = False  # rounding of the authors' code; goes with anchor offset 0.5
+    return node
 
-    # Of ResamplingCascadeROIHeads: weight of the losses of every stage.
-    cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
+
+def _guided_anchor() -> CfgNode:
+    node = CfgNode()
+
+    # Of the proposals: regression statistics, IoU thresholds as above, smooth L1.
+    node.BBOX_REG_STDS = [0.07, 0.07, 0.11, 0.11]
+    node.IOU_THRESHOLDS = [0.7, 0.3, 0.3]
+    node.SMOOTH_L1_BETA = 1.0
+    # How features follow the anchors: "shape", "learned" (whatever the shape), "plain" or "none"
+    node.ADAPTION = "shape"
+    node.OFFSET_GROUPS = 4
+
+    node.LOCATION = CfgNode()
+    node.LOCATION.ENABLED = True
+    node.LOCATION.THRESHOLD = 0.01  # least probability of a cell with anchors at test
+    node.LOCATION.CENTER_RATIO = 0.2  # sigma 1
+    node.LOCATION.IGNORE_RATIO = 0.5  # sigma 2
+    node.LOCATION.ANCHOR_SCALE = 8.0  # side of the squares in strides
+    node.LOCATION.ADJACENT = "negatives"
+    node.LOCATION.OVERLAP = "center"
+    node.LOCATION.KEEP_BORDER = True
+    node.LOCATION.NEGATIVE_WEIGHT = 0.1
+    node.LOCATION.LOSS_WEIGHT = 1.0
+
+    node.SHAPE = CfgNode()
+    node.SHAPE.PREDICTS = "size"  # or "box", the centre too, or "none"
+    node.SHAPE.STDS = [0.07, 0.07, 0.14, 0.14]
+    node.SHAPE.MAX_SIDE_RATIO = 1e6
+    node.SHAPE.IOU_THRESHOLDS = [0.7, 0.3, 0.3]
+    # The shapes that vIoU tries, relative to the square.
+    node.SHAPE.OCTAVE_SCALES = [1.0, 2 ** (1 / 3), 2 ** (2 / 3)]
+    node.SHAPE.ASPECT_RATIOS = [0.5, 1.0, 2.0]
+    node.SHAPE.BOUNDED_IOU_BETA = 0.2
+    node.SHAPE.LOSS_WEIGHT = 1.0
+    return node

@@ -3,12 +3,16 @@
 from .assignment import Assignment, IoUAssigner, RegionAssigner, VariableIoUAssigner
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
+from .feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
 from .ground_truth import Grid, GroundTruth
+from .guided_anchors import LocationLoss
 from .proposal_generator import (
     AdaptiveAlignment,
     BoxPredictor,
     CascadeRPN,
     ConvAlignment,
+    GuidedAnchorHead,
+    GuidedAnchorRPN,
     LearnedAlignment,
     Refinement,
     Stage,
@@ -27,11 +31,17 @@ __all__ = [
     "BoxPredictor",
     "CascadeRPN",
     "ConvAlignment",
+    "FeatureAdaption",
     "Grid",
     "GroundTruth",
+    "GuidedAnchorHead",
+    "GuidedAnchorRPN",
     "IoUAssigner",
     "IoULoss",
     "LearnedAlignment",
+    "LearnedFeatureAdaption",
+    "LocationLoss",
+    "PlainFeatureAdaption",
     "RandomSampler",
     "Refinement",
     "RegionAssigner",

@@ -2,6 +2,8 @@
 
 from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
 from .cascade_rpn import CascadeRPN, StageStep
+from .guided_anchor_head import GuidedAnchorHead
+from .guided_anchor_rpn import GuidedAnchorRPN, GuidedAnchors
 from .predictor import BoxPredictor, Prediction
 from .refinement import Refinement, StageLosses
 from .stage import Stage, StageState
@@ -11,6 +13,9 @@ __all__ = [
     "BoxPredictor",
     "CascadeRPN",
     "ConvAlignment",
+    "GuidedAnchorHead",
+    "GuidedAnchorRPN",
+    "GuidedAnchors",
     "LearnedAlignment",
     "Prediction",
     "Refinement",

@@ -50,14 +50,26 @@ class BoxPredictor(nn.Module):
 
         Both layers' weights are read, but the layers are not called: hooks on them do not run.
         """
-        weight, bias = self.deltas.weight, cast(Tensor, self.deltas.bias)
-        if self.objectness is not None:
-            weight = torch.cat((weight, self.objectness.weight))
-            bias = torch.cat((bias, cast(Tensor, self.objectness.bias)))
-        weight = weight.flatten(1)  # (A*5, C, 1, 1) -> (A*5, C)
         # One product reads a map once: (N, C, Hi, Wi) -> (N, Hi, Wi, A*5) -> (N, Hi*Wi, A*5)
-        levels = [F.linear(x.permute(0, 2, 3, 1), weight, bias).flatten(1, 2) for x in features]
+        levels = [self._product(x.permute(0, 2, 3, 1)).flatten(1, 2) for x in features]
         both = torch.cat(levels, dim=1)
         deltas = both[..., : self.num_anchors * 4].reshape(len(both), -1, 4)
         logits = both[..., self.num_anchors * 4 :].flatten(1)
         return Prediction(deltas, None if self.objectness is None else logits)
+
+    def of_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict from the features (M, C) of single cells.
+
+        Returns:
+            Deltas (M, A, 4) and logits (M, A); the latter (M, 0) without objectness.
+        """
+        deltas, logits = self._product(rows).tensor_split([self.num_anchors * 4], dim=1)
+        return deltas.unflatten(1, (self.num_anchors, 4)), logits
+
+    def _product(self, rows: Tensor) -> Tensor:
+        """Deltas and objectness (..., A*5) of features (..., C)."""
+        weight, bias = self.deltas.weight, cast(Tensor, self.deltas.bias)
+        if self.objectness is not None:
+            weight = torch.cat((weight, self.objectness.weight))
+            bias = torch.cat((bias, cast(Tensor, self.objectness.bias)))
+        return F.linear(rows, weight.flatten(1), bias)  # (A*5, C, 1, 1) -> (A*5, C)

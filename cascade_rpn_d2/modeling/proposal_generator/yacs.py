@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -48,13 +48,7 @@ def stages_from_config(cfg: CfgNode, shapes: Sequence[ShapeSpec], num_anchors: i
             "Give every per-stage key of MODEL.CASCADE_RPN one value a stage; their numbers of "
             f"values are {lengths}."
         )
-    channels = {shape.channels for shape in shapes}
-    if len(channels) != 1:
-        raise ValueError(
-            "CascadeRPN shares its layers between levels, whose maps must have as many channels, "
-            f"not {sorted(c or 0 for c in channels)}."
-        )
-    width = channels.pop()
+    width = common_width(shapes, "CascadeRPN")
     return [
         Stage(
             align=_alignment(node.ALIGNMENT[i], width, node.DILATION, cfg),
@@ -73,9 +67,35 @@ def stages_from_config(cfg: CfgNode, shapes: Sequence[ShapeSpec], num_anchors: i
     ]
 
 
+def common_width(shapes: Sequence[ShapeSpec], generator: str) -> int:
+    """Channels of the maps with these ``shapes``.
+
+    Raises:
+        ValueError: if they differ; names the ``generator``.
+    """
+    channels = sorted({shape.channels or 0 for shape in shapes})
+    if len(channels) != 1:
+        raise ValueError(
+            f"{generator} shares its layers between levels, whose maps must have as many channels, "
+            f"not {channels}."
+        )
+    return channels[0]
+
+
+def choice(key: str, kind: str, choices: dict[str, Callable[[], Any]]) -> Any:
+    """What the yacs key ``MODEL.<key>`` stands for.
+
+    Raises:
+        ValueError: if it has a value that is not among the ``choices``.
+    """
+    if kind not in choices:
+        raise ValueError(f"MODEL.{key} knows {', '.join(map(repr, choices))}, not {kind!r}.")
+    return choices[kind]()
+
+
 def _alignment(kind: str, width: int, dilation: int, cfg: CfgNode) -> nn.Module:
     center_offset = cfg.MODEL.ANCHOR_GENERATOR.OFFSET
-    return _choice("ALIGNMENT", kind, {
+    return choice("CASCADE_RPN.ALIGNMENT", kind, {
         "none": lambda: ConvAlignment(width, width),
         "dilated": lambda: ConvAlignment(width, width, dilation=dilation),
         "center": lambda: AdaptiveAlignment(
@@ -87,7 +107,7 @@ def _alignment(kind: str, width: int, dilation: int, cfg: CfgNode) -> nn.Module:
 
 
 def _assigner(kind: str, thresholds: Sequence[float], node: CfgNode) -> Assigner:
-    return _choice("ASSIGNMENT", kind, {
+    return choice("CASCADE_RPN.ASSIGNMENT", kind, {
         "region": lambda: RegionAssigner(
             node.REGION.CENTER_RATIO,
             node.REGION.IGNORE_RATIO,
@@ -100,7 +120,7 @@ def _assigner(kind: str, thresholds: Sequence[float], node: CfgNode) -> Assigner
 
 
 def _sampler(kind: str, cfg: CfgNode) -> Sampler:
-    return _choice("SAMPLING", kind, {
+    return choice("CASCADE_RPN.SAMPLING", kind, {
         "all": lambda: AllSampler(),
         "random": lambda: RandomSampler(
             cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE, cfg.MODEL.RPN.POSITIVE_FRACTION
@@ -109,16 +129,8 @@ def _sampler(kind: str, cfg: CfgNode) -> Sampler:
 
 
 def _box_loss(kind: str, cfg: CfgNode) -> BoxLoss:
-    return _choice("BBOX_REG_LOSS_TYPE", kind, {
+    return choice("CASCADE_RPN.BBOX_REG_LOSS_TYPE", kind, {
         "iou": lambda: IoULoss("linear"),
         "iou_log": lambda: IoULoss("log"),
         "smooth_l1": lambda: SmoothL1Loss(cfg.MODEL.RPN.SMOOTH_L1_BETA),
     })  # fmt: skip
-
-
-def _choice(key: str, kind: str, choices: dict[str, Any]) -> Any:
-    if kind not in choices:
-        raise ValueError(
-            f"MODEL.CASCADE_RPN.{key} knows {', '.join(map(repr, choices))}, not {kind!r}."
-        )
-    return choices[kind]()
