@@ -55,8 +55,15 @@ def evaluate(config: DictConfig, model: nn.Module, *, name: str = "evaluation") 
     return results
 
 
-def evaluate_checkpoint(config: DictConfig, *, resume: bool = False) -> Results:
+def evaluate_checkpoint(
+    config: DictConfig, *, resume: bool = False, name: str = "evaluation"
+) -> Results:
     """Evaluate ``train.init_checkpoint``, or with ``resume`` the last checkpoint of the output dir.
+
+    Args:
+        config: a training config.
+        resume: prefer the last checkpoint of ``train.output_dir``, if there is one.
+        name: of the file of results, without its suffix.
 
     Raises:
         ValueError: if there is nothing to evaluate, if the checkpoint is of another model, or if a
@@ -78,7 +85,7 @@ def evaluate_checkpoint(config: DictConfig, *, resume: bool = False) -> Results:
     if not path:
         raise ValueError("There are no weights to evaluate: give train.init_checkpoint=<file>.")
     checkpointer.load(path, checkpointables=[])
-    return evaluate(config, model)
+    return evaluate(config, model, name=name)
 
 
 def results_table(results: Mapping[str, Mapping[str, float]]) -> str:

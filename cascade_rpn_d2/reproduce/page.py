@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from .table import Row, Table
+from .table import Row, Table, show
 
 
 def page_table(table: Table) -> str:
@@ -19,7 +19,7 @@ def page_table(table: Table) -> str:
     lines = []
     for number, row in enumerate(table.rows, start=1):
         seconds = ["" if row.seconds is None else f"{row.seconds:.2f}"] if timed else []
-        published = ["" if value is None else f"{value:.1f}" for value in row.published]
+        published = ["" if value is None else show(value) for value in row.published]
         lines.append([str(number), row.name, *published, *seconds, "", _config(row)])
     return tabulate(lines, header, tablefmt="github", disable_numparse=True)
 

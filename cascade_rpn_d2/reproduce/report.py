@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from tabulate import tabulate
 from ..checkpoint import write_atomically
 from ..engine.evaluation import Results
 from ..visualization import plot_rows, save_image
-from .table import Row, Table
+from .table import Row, Table, show
 
 Values = tuple[float | None, ...]
 
@@ -74,9 +74,8 @@ def steps(report: Report) -> str:
     for before, row in zip(rows, rows[1:], strict=False):
         published = _difference(before.published, row.published)
         ours = _difference(report.values(before), report.values(row))
-        lines.append(
-            [row.name, *(_pair(p, o, "+.1f") for p, o in zip(published, ours, strict=True))]
-        )
+        changes = zip(published, ours, strict=True)
+        lines.append([row.name, *(_pair(*change, "{:+.1f}".format) for change in changes)])
     names = [f"change of {m.rpartition('/')[2]}" for m in report.table.metrics]
     return tabulate(lines, ["", *names], tablefmt="github", disable_numparse=True) + "\n"
 
@@ -148,6 +147,6 @@ def _difference(before: Values, after: Values) -> Values:
     )
 
 
-def _pair(published: float | None, ours: float | None, form: str = ".1f") -> str:
-    texts = ["" if value is None else format(value, form) for value in (published, ours)]
+def _pair(published: float | None, ours: float | None, form: Callable[[float], str] = show) -> str:
+    texts = ["" if value is None else form(value) for value in (published, ours)]
     return f"{texts[0] or '-'} / {texts[1]}".rstrip()

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from ..checkpoint import write_atomically
 from ..checkpoint.export import sha256_of
 from ..engine import dump_proposals, setup_config, train
-from ..engine.evaluation import Results
+from ..engine.evaluation import Results, evaluate_checkpoint
 from ..engine.labelled_images import load_records
 from ..engine.processes import of_main_process
 from ..engine.setup import start_logging
@@ -101,6 +101,8 @@ class Setting:
             made_by = fingerprint(self.config(row.proposals))
             for part in ("train", "test"):
                 config.dataloader[part].dataset.proposal_files = [made_by]
+        if row.weights:
+            config.train.init_checkpoint = fingerprint(self.config(row.weights))
         return fingerprint(config)
 
     def _proposal_file(self, name: str | None, part: str) -> str | None:
@@ -140,7 +142,12 @@ def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()
             generator = setting.config(row.proposals)
             run(generator, fingerprint(generator))
             dump(generator, setting.row_config(row), row.proposals)
-        run(setting.row_config(row), marks[row])
+        if row.weights:
+            trained = setting.config(row.weights)
+            run(trained, fingerprint(trained))
+            test(setting.row_config(row), marks[row], f"{trained.train.output_dir}/model_final.pth")
+        else:
+            run(setting.row_config(row), marks[row])
         of_main_process(
             lambda: write_report(report(key, table, setting, marks), setting.output_dir)
         )
@@ -180,6 +187,24 @@ def run(config: DictConfig, mark: str) -> None:
     of_main_process(lambda: _claim(folder, mark))
     if not of_main_process(lambda: finished(folder) is not None):
         train(config, resume=True)
+
+
+def test(config: DictConfig, mark: str, weights: str) -> None:
+    """Evaluate an experiment with the weights of another unless that is done.
+
+    Args:
+        config: of the evaluation; its folder is ``train.output_dir``.
+        mark: its fingerprint.
+        weights: the checkpoint.
+
+    Raises:
+        ValueError: if its folder holds a run of another experiment.
+    """
+    folder = Path(config.train.output_dir)
+    of_main_process(lambda: _claim(folder, mark))
+    if not of_main_process(lambda: finished(folder) is not None):
+        config.train.init_checkpoint = weights
+        evaluate_checkpoint(config, name="evaluation_final")
 
 
 def dump(generator: DictConfig, detector: DictConfig, name: str) -> None:

@@ -76,9 +76,10 @@ def _shrink_generator(generator: DictConfig, small: DictConfig) -> None:
         generator[key] = [
             min(own, most) for own, most in zip(generator[key], small[key], strict=True)
         ]
+    for part in (generator.get("location_loss"), *(generator.get("stages") or ())):
+        if part is not None and is_of(part.assigner, "RegionAssigner"):
+            part.assigner.anchor_scale = scale
     for stage in generator.get("stages") or ():
-        if is_of(stage.assigner, "RegionAssigner"):
-            stage.assigner.anchor_scale = scale
         if stage.align.get("dilation", 1) > 1:
             # Taps on the edges of the anchor, to the nearest cell.
             stage.align.dilation = max(1, round(stage.align.dilation * scale / before))

@@ -24,6 +24,8 @@ class Row:
         published: the numbers of the paper in the order of the table's metrics, None where it has
             none.
         proposals: name of the experiment that makes the proposals, for a Fast R-CNN.
+        weights: name of the experiment whose trained weights are evaluated, for a row that differs
+            from it at test alone.
         seconds: published time for an image.
         note: what the page says of a row without a config.
     """
@@ -32,6 +34,7 @@ class Row:
     config: str | None
     published: tuple[float | None, ...]
     proposals: str | None = None
+    weights: str | None = None
     seconds: float | None = None
     note: str = ""
 
@@ -92,6 +95,11 @@ class Table:
                 f"All rows of '{self.title}' are quoted in the paper: none can be run."
             )
         return rows
+
+
+def show(value: float) -> str:
+    """A number as tables have it: per cent with one decimal, larger counts whole."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
 
 
 def load_tables(file: str | Path) -> dict[str, Table]:
