@@ -2,5 +2,6 @@
 
 from .authors import use_authors_geometry
 from .defaults import add_cascade_rpn_config
+from .trunk import use_trunk
 
-__all__ = ["add_cascade_rpn_config", "use_authors_geometry"]
+__all__ = ["add_cascade_rpn_config", "use_authors_geometry", "use_trunk"]
