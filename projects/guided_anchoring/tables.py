@@ -1,4 +1,4 @@
-"""The tables of Guided Anchoring (CVPR 2019): every row, its config here, and what was published."""
+"""The tables of Guided Anchoring (CVPR 2019): rows, their configs here, and what was published."""
 
 from __future__ import annotations
 
