@@ -1,4 +1,4 @@
-"""A small Cascade RPN over three levels of 8 channels, and a batch for it."""
+"""A small Cascade RPN and a small GA-RPN over three levels of 8 channels, and a batch for them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from detectron2.structures import Boxes, ImageList, Instances
 from cascade_rpn_d2.modeling import (
     AdaptiveAlignment,
     AllSampler,
+    BoundedIoULoss,
     BoxCoder,
     BoxPredictor,
     CascadeRPN,
     ConvAlignment,
+    FeatureAdaption,
+    GuidedAnchorHead,
+    GuidedAnchorRPN,
     IoUAssigner,
     IoULoss,
+    LocationLoss,
     RandomSampler,
+    Refinement,
     RegionAssigner,
+    SmoothL1Loss,
     Stage,
+    VariableIoUAssigner,
 )
 
 CHANNELS = 8
@@ -98,3 +106,60 @@ def batch() -> tuple[ImageList, dict[str, torch.Tensor], list[Instances]]:
         x.gt_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4))
         truth.append(x)
     return images, features, truth
+
+
+@pytest.fixture
+def make_guided() -> Callable[..., GuidedAnchorRPN]:
+    """Makes a GA-RPN; its head and the parts that train its branches can be replaced."""
+
+    def refinement(stds: tuple[float, ...], **options) -> Refinement:
+        return Refinement(box_coder=BoxCoder(stds), sampler=RandomSampler(64), **options)
+
+    def make(
+        shape: str = "size",
+        adaption: torch.nn.Module | str | None = "shape",
+        location: bool = True,
+        num_anchors: int = 1,
+        **options,
+    ) -> GuidedAnchorRPN:
+        if adaption == "shape":
+            channels = {"size": 2, "box": 4}[shape]
+            adaption = FeatureAdaption(CHANNELS, CHANNELS, shape_channels=channels, offset_groups=4)
+        parts = {
+            "head": GuidedAnchorHead(
+                CHANNELS,
+                num_anchors=num_anchors,
+                location=location,
+                shape=shape,
+                adaption=adaption,
+            ),
+            "refinement": refinement(
+                (0.07, 0.07, 0.11, 0.11),
+                assigner=IoUAssigner(0.7, 0.3, 0.3),
+                box_loss=SmoothL1Loss(1.0),
+            ),
+            "shape": None
+            if shape == "none"
+            else refinement(
+                (0.07, 0.07, 0.14, 0.14),
+                assigner=VariableIoUAssigner(),
+                box_loss=BoundedIoULoss(),
+            ),
+            "location_loss": LocationLoss(
+                assigner=RegionAssigner(adjacent="negatives", overlap="center", keep_border=True)
+            )
+            if location
+            else None,
+        }
+        return GuidedAnchorRPN(
+            in_features=["p2", "p3", "p4"],
+            anchor_generator=DefaultAnchorGenerator(
+                sizes=[[32], [64], [128]],
+                aspect_ratios=[0.5, 1.0, 2.0] if num_anchors == 3 else [1.0],
+                strides=STRIDES,
+                offset=0.0,
+            ),
+            **{"pre_nms_topk": (200, 100), "post_nms_topk": (60, 40), **parts, **options},
+        )
+
+    return make
