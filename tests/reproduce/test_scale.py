@@ -10,9 +10,12 @@ from cascade_rpn_d2.config.lazy import is_of
 from cascade_rpn_d2.reproduce import SCALES
 
 
-@pytest.mark.parametrize("name", ["rpn", "cascade_rpn"])
-def test_tiny_is_the_demo(name: str):
-    tiny = model_zoo.get_config(f"cascade_rpn/{name}_r50_fpn_1x.py")
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("cascade_rpn", "rpn"), ("cascade_rpn", "cascade_rpn"), ("guided_anchoring", "ga_rpn")],
+)
+def test_tiny_is_the_demo(folder: str, name: str):
+    tiny = model_zoo.get_config(f"{folder}/{name}_r50_fpn_1x.py")
     SCALES["tiny"].adapt(tiny, False)
     demo = model_zoo.get_config(f"demo/{name}.py")
     tiny.train.output_dir = demo.train.output_dir

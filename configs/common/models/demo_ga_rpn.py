@@ -1,0 +1,9 @@
+"""The small GA-RPN with a backbone that trains from scratch."""
+
+from .small_ga_rpn import model
+from .tiny_resnet_fpn import backbone, pixel_mean, pixel_std
+
+model.backbone = backbone
+model.pixel_mean = pixel_mean
+model.pixel_std = pixel_std
+model.proposal_generator.size_divisibility = 32
