@@ -18,6 +18,10 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     ``MODEL.ROI_HEADS.NAME = "ResamplingCascadeROIHeads"`` reads the keys of Detectron2's
     ``"CascadeROIHeads"`` and ``MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS``.
 
+    ``MODEL.BACKBONE.NAME = "build_vgg16_backbone"`` reads ``MODEL.VGG.OUT_FEATURES`` and
+    ``MODEL.BACKBONE.FREEZE_AT``; ``MODEL.ROI_BOX_HEAD.NAME = "VGGBoxHead"`` reads ``NUM_FC``,
+    ``FC_DIM`` and ``DROPOUT`` beside it. ``configs/yacs/faster_rcnn_vgg16.yaml`` sets them all.
+
     Args:
         cfg: the config to extend, in place.
     """
@@ -25,6 +29,10 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     cfg.MODEL.GUIDED_ANCHOR = _guided_anchor()
     # Of ResamplingCascadeROIHeads: weight of the losses of every stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
+    cfg.MODEL.VGG = CfgNode()
+    cfg.MODEL.VGG.OUT_FEATURES = ["conv5"]  # some of "conv1" to "conv5"
+    # Of VGGBoxHead: share of the values that are dropped while training.
+    cfg.MODEL.ROI_BOX_HEAD.DROPOUT = 0.5
 
 
 def _cascade_rpn() -> CfgNode:

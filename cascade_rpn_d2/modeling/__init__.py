@@ -1,6 +1,7 @@
 """What a detector is built of: assignment, sampling, box coding, proposal generators, ROI heads."""
 
 from .assignment import Assignment, IoUAssigner, RegionAssigner, VariableIoUAssigner
+from .backbone import VGG16
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
 from .feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
@@ -17,7 +18,7 @@ from .proposal_generator import (
     Refinement,
     Stage,
 )
-from .roi_heads import ResamplingCascadeROIHeads
+from .roi_heads import ResamplingCascadeROIHeads, VGGBoxHead
 from .sampling import AllSampler, RandomSampler
 from .score_losses import BinaryCrossEntropyLoss, SigmoidFocalLoss
 
@@ -50,5 +51,7 @@ __all__ = [
     "SmoothL1Loss",
     "Stage",
     "SymmetricBox2BoxTransform",
+    "VGG16",
+    "VGGBoxHead",
     "VariableIoUAssigner",
 ]
