@@ -4,6 +4,7 @@ from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
 from .cascade_rpn import CascadeRPN, StageStep
 from .guided_anchor_head import GuidedAnchorHead
 from .guided_anchor_rpn import GuidedAnchorRPN, GuidedAnchors
+from .inside_anchor_rpn import InsideAnchorRPN
 from .predictor import BoxPredictor, Prediction
 from .refinement import Refinement, StageLosses
 from .stage import Stage, StageState
@@ -16,6 +17,7 @@ __all__ = [
     "GuidedAnchorHead",
     "GuidedAnchorRPN",
     "GuidedAnchors",
+    "InsideAnchorRPN",
     "LearnedAlignment",
     "Prediction",
     "Refinement",
