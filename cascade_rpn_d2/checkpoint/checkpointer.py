@@ -1,9 +1,9 @@
 """Checkpoints that survive a kill and a full disk, and that say which model they are of.
 
 Built on Detectron2's checkpointer, so its ``.pkl`` files, ``detectron2://`` and ``https://``
-addresses and ``?matching_heuristics=True`` are understood; so are torchvision's ResNets as they are
-published. A file of ours holds ``model``, the weights to
-predict with, whatever else is asked for under its own key, and ``iteration``.
+addresses and ``?matching_heuristics=True`` are understood; so are torchvision's ResNets and VGG-16
+as they are published. A file of ours holds ``model``, the weights to predict with, whatever else is
+asked for under its own key, and ``iteration``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from torch import nn
 
 from .atomic import remove_leftovers, write_atomically
 from .reasons import why_not_loaded
-from .torchvision import convert_torchvision_resnet, is_torchvision_resnet
+from .torchvision import (
+    convert_torchvision_resnet,
+    convert_torchvision_vgg16,
+    is_torchvision_resnet,
+    is_torchvision_vgg,
+    is_torchvision_vgg16,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -158,10 +164,18 @@ class Checkpointer(DetectionCheckpointer):
             )
         if not isinstance(weights, Mapping) or not weights:
             raise ValueError(f"Checkpoint {filename} has no weights under 'model': give another.")
+        # The names of a trunk, or of parts; Detectron2 finds where in the model they belong.
         if is_torchvision_resnet(weights):
-            # The names of a trunk alone; Detectron2 finds where in the model it belongs.
             loaded["model"] = convert_torchvision_resnet(weights)
             loaded["matching_heuristics"] = True
+        elif is_torchvision_vgg16(weights):
+            loaded["model"] = convert_torchvision_vgg16(weights)
+            loaded["matching_heuristics"] = True
+        elif is_torchvision_vgg(weights):
+            raise ValueError(
+                f"Checkpoint {filename} is a VGG of torchvision, but not VGG-16 without norms: "
+                "give VGG16_Weights.IMAGENET1K_V1."
+            )
         return loaded
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
