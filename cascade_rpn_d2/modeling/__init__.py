@@ -1,7 +1,7 @@
 """What a detector is built of: assignment, sampling, box coding, proposal generators, ROI heads."""
 
 from .assignment import Assignment, IoUAssigner, RegionAssigner, VariableIoUAssigner
-from .backbone import VGG16
+from .backbone import VGG16, FPNWithInputs
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
 from .feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
@@ -20,7 +20,7 @@ from .proposal_generator import (
     Stage,
 )
 from .roi_heads import ResamplingCascadeROIHeads, VGGBoxHead
-from .sampling import AllSampler, RandomSampler
+from .sampling import AllSampler, DenseSampler, RandomSampler
 from .score_losses import BinaryCrossEntropyLoss, SigmoidFocalLoss
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "BoxPredictor",
     "CascadeRPN",
     "ConvAlignment",
+    "DenseSampler",
+    "FPNWithInputs",
     "FeatureAdaption",
     "Grid",
     "GroundTruth",

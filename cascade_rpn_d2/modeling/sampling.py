@@ -69,6 +69,20 @@ class AllSampler:
         return Samples(None, labels, normalizer)
 
 
+class DenseSampler:
+    """Every positive and every negative box; losses are divided by the number of positives.
+
+    This is how detectors with a focal loss are trained (RetinaNet, section 4.1), which need no
+    sample, as easy negatives weigh next to nothing. An image without positives counts as one with
+    one (as the reference implementation counts them).
+    """
+
+    def __call__(self, labels: Tensor) -> Samples:
+        """See :class:`Sampler`."""
+        positives = (labels == POSITIVE).sum(dim=1)  # (N,)
+        return Samples(None, labels, positives.clamp(min=1).sum().float())
+
+
 class RandomSampler:
     """A random choice of a fixed size from every image, with a bound on the share of positives.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cascade_rpn_d2.modeling import AllSampler, RandomSampler
+from cascade_rpn_d2.modeling import AllSampler, DenseSampler, RandomSampler
 
 
 def labels(num_positive: int, num_negative: int, num_ignored: int) -> torch.Tensor:
@@ -59,6 +59,14 @@ def test_all_sampler_takes_all_and_divides_by_the_number_of_boxes():
     assert torch.equal(samples.labels, images)
     assert samples.take(images) is images
     assert samples.normalizer == 1.0
+
+
+def test_dense_sampler_takes_all_and_divides_by_the_number_of_positives():
+    images = torch.stack([labels(3, 90, 7), labels(0, 100, 0), labels(12, 80, 8)])
+    samples = DenseSampler()(images)
+    assert torch.equal(samples.labels, images)
+    assert samples.take(images) is images
+    assert samples.normalizer == 3 + 1 + 12  # the image without any counts as one
 
 
 def test_bad_sizes():

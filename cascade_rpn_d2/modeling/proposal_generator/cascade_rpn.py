@@ -1,7 +1,7 @@
 """Cascade RPN: a sequence of stages that turns anchors into proposals (Cascade RPN, Algorithm 1).
 
-RPN with one anchor, Iterative RPN, Iterative RPN+ and Cascade RPN with any number of stages are all
-this class with other stages.
+RPN, Iterative RPN, Iterative RPN+, RefineRPN and Cascade RPN with any number of stages are all this
+class with other stages.
 
 Shape shorthand: ``N`` images, ``L`` levels, ``A`` anchors a cell, ``Hi, Wi`` cells of level i,
 ``R`` boxes an image: the sum of ``Hi*Wi*A``.
@@ -53,7 +53,7 @@ class CascadeRPN(DenseProposalGenerator):
     IoU of the stage's boxes with their targets), ...
 
     Args:
-        in_features: names of the L feature maps to read, finest first.
+        in_features: names of the L feature maps that stage 1 reads, finest first.
         anchor_generator: makes A anchors per cell, the same number on every level.
         stages: the stages in order; the last one classifies.
         pre_nms_topk: proposals kept per level before NMS, while (training, testing).
@@ -101,7 +101,7 @@ class CascadeRPN(DenseProposalGenerator):
             log_period=log_period,
         )
         self.stages = nn.ModuleList(stages)
-        check_stages(list(stages), self.num_anchors, anchor_generator.offset)
+        check_stages(list(stages), len(self.in_features), self.num_anchors, anchor_generator.offset)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class CascadeRPN(DenseProposalGenerator):
             truth = GroundTruth.from_instances(gt_instances)
             valid = valid_cells(grids, image_sizes, self.num_anchors, self.size_divisibility)
 
-        steps = self._run(maps, grids, image_sizes)
+        steps = self._run(features, grids, image_sizes)
         for number, step in enumerate(steps, start=1):
             if self.training:
                 outcome = step.stage.losses(step.state.boxes, step.prediction, truth, grids, valid)
@@ -183,28 +183,38 @@ class CascadeRPN(DenseProposalGenerator):
         """
         maps = [features[name] for name in self.in_features]
         grids = self.grids(maps)
-        return grids, list(self._run(maps, grids, image_sizes_of(images, maps[0].device)))
+        return grids, list(self._run(features, grids, image_sizes_of(images, maps[0].device)))
 
     def _run(
-        self, maps: list[Tensor], grids: Sequence[Grid], image_sizes: Tensor
+        self, features: Mapping[str, Tensor], grids: Sequence[Grid], image_sizes: Tensor
     ) -> Iterator[StageStep]:
         """Yields every stage at work, in order."""
+        maps = _channels_last(features, self.in_features)
         anchors = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (R, 4)
-        # The order in which sampled convolutions read; on CPUs the others gain by it too.
-        maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
         state = StageState(anchors.expand(len(image_sizes), -1, -1), maps)
         for stage in cast(Iterable[Stage], self.stages):
+            if stage.in_features is not None:
+                state = StageState(state.boxes, _channels_last(features, stage.in_features))
             prediction, handed_on = stage(state, grids)
             refined = stage.refine(state.boxes, prediction, image_sizes)
             yield StageStep(stage, state, prediction, refined)
             state = StageState(refined, handed_on)
 
 
-def check_stages(stages: Sequence[Stage], num_anchors: int, anchor_offset: float) -> None:
+def _channels_last(features: Mapping[str, Tensor], names: Sequence[str]) -> list[Tensor]:
+    """Maps (N, C, Hi, Wi) by name, in the order in which sampled convolutions read; on CPUs the
+    others gain by it too."""
+    return [features[name].contiguous(memory_format=torch.channels_last) for name in names]
+
+
+def check_stages(
+    stages: Sequence[Stage], num_levels: int, num_anchors: int, anchor_offset: float
+) -> None:
     """Check that the stages fit together and fit the anchors.
 
     Args:
         stages: in order.
+        num_levels: L, levels that stage 1 reads.
         num_anchors: A, anchors per cell.
         anchor_offset: where in a cell its anchors are centred, in strides.
 
@@ -219,6 +229,11 @@ def check_stages(stages: Sequence[Stage], num_anchors: int, anchor_offset: float
             "objectness=True."
         )
     for number, stage in enumerate(stages, start=1):
+        if stage.in_features is not None and len(stage.in_features) != num_levels:
+            raise ValueError(
+                f"Stage {number} reads the maps {stage.in_features}, but there are anchors for "
+                f"{num_levels} levels: name as many."
+            )
         if stage.predictor.num_anchors != num_anchors:
             raise ValueError(
                 f"Stage {number} predicts {stage.predictor.num_anchors} boxes a cell, but there "

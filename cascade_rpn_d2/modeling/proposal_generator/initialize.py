@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 
-def initialize(conv: nn.Conv2d) -> None:
-    """Weights from a normal distribution of standard deviation 0.01, biases 0, in place."""
+def initialize(conv: nn.Conv2d, prior: float = 0.5) -> None:
+    """Weights from a normal distribution of standard deviation 0.01, in place.
+
+    Args:
+        conv: the layer.
+        prior: probability whose logit the biases are, as in RetinaNet (section 4.1): 0 for 0.5.
+    """
     nn.init.normal_(conv.weight, std=0.01)
     if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
+        nn.init.constant_(conv.bias, math.log(prior / (1 - prior)))

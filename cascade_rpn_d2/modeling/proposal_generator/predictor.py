@@ -33,17 +33,31 @@ class BoxPredictor(nn.Module):
         in_channels: channels of the aligned maps.
         num_anchors: A, boxes per cell.
         objectness: whether to classify. Only the last stage of Cascade RPN does.
+        prior_probability: of an object, that is predicted for every box at first. The focal loss
+            sums over so many negatives that it takes a small one, 0.01 in RetinaNet.
+
+    Raises:
+        ValueError: if the prior probability is not between 0 and 1.
     """
 
-    def __init__(self, in_channels: int, *, num_anchors: int = 1, objectness: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        num_anchors: int = 1,
+        objectness: bool = True,
+        prior_probability: float = 0.5,
+    ):
         super().__init__()
+        if not 0 < prior_probability < 1:
+            raise ValueError(f"prior_probability lies between 0 and 1, not {prior_probability}.")
         self.num_anchors = num_anchors
         self.deltas = nn.Conv2d(in_channels, num_anchors * 4, 1)
         # A layer that no loss reaches would stall distributed training, so there is none.
         self.objectness = nn.Conv2d(in_channels, num_anchors, 1) if objectness else None
-        for layer in (self.deltas, self.objectness):
-            if layer is not None:
-                initialize(layer)
+        initialize(self.deltas)
+        if self.objectness is not None:
+            initialize(self.objectness, prior_probability)
 
     def forward(self, features: Sequence[Tensor]) -> Prediction:
         """Predict from one (N, C, Hi, Wi) map a level, fastest from channels-last ones.

@@ -32,7 +32,7 @@ class StageState:
 
     Attributes:
         boxes: (N, R, 4) XYXY in pixels, without gradient.
-        features: one (N, C, Hi, Wi) map a level, what the next stage reads.
+        features: one (N, C, Hi, Wi) map a level, what the next stage reads unless it names others.
     """
 
     boxes: Tensor
@@ -53,6 +53,7 @@ class Stage(Refinement):
         loc_weight: weight of the regression loss (10 in Cascade RPN, 7 beneath a detector).
         cls_weight: weight of the classification loss (1, or 0.7 beneath a detector).
         bridge: hand the aligned features on to the next stage, rather than the input features.
+        in_features: names of the L maps to read, instead of what the stage before hands on.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Stage(Refinement):
         loc_weight: float = 10.0,
         cls_weight: float = 1.0,
         bridge: bool = False,
+        in_features: Sequence[str] | None = None,
     ):
         super().__init__(
             box_coder=box_coder,
@@ -81,6 +83,7 @@ class Stage(Refinement):
         self.align = align
         self.predictor = predictor
         self.bridge = bridge
+        self.in_features = None if in_features is None else list(in_features)
 
     @property
     def classifies(self) -> bool:

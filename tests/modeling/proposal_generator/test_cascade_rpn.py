@@ -69,7 +69,7 @@ class TestTraining:
         maps = [features[name] for name in generator.in_features]
         grids = generator.grids(maps)
         stage, state, prediction, _ = next(
-            generator._run(maps, grids, torch.tensor(images.image_sizes))
+            generator._run(features, grids, torch.tensor(images.image_sizes))
         )
         anchors = state.boxes
         from cascade_rpn_d2.modeling.ground_truth import GroundTruth, valid_cells
@@ -243,6 +243,27 @@ class TestVariants:
         assert len(losses) == 4
         assert len(generator.eval()(*batch[:2])[0][0])
 
+    def test_a_stage_can_read_maps_of_its_own(self, make_generator, make_stages, batch):
+        images, features, truth = batch
+        stages = make_stages()
+        stages[0].bridge = False
+        stages[1].in_features = ["q2", "q3", "q4"]
+        generator = make_generator(stages)
+        features |= {f"q{n}": torch.randn_like(features[f"p{n}"]) for n in (2, 3, 4)}
+        features = {name: x.requires_grad_() for name, x in features.items()}
+        _, losses = generator(images, features, truth)
+        for number, read in ((1, "p"), (2, "q")):
+            terms = [v for k, v in losses.items() if f"stage{number}" in k]
+            used = torch.autograd.grad(
+                sum(terms), list(features.values()), retain_graph=True, allow_unused=True
+            )
+            reached = [k for k, x in zip(features, used, strict=True) if x is not None]
+            assert reached == [f"{read}{n}" for n in (2, 3, 4)]
+        # The boxes of stage 1 are refined all the same.
+        _, steps = generator.eval().trace(images, features)
+        assert steps[1].state.boxes is steps[0].refined
+        torch.testing.assert_close(steps[1].state.features[2], features["q4"])
+
     def test_refuses_stages_that_do_not_fit(self, make_generator, make_stages):
         with pytest.raises(ValueError, match="last stage must classify"):
             make_generator(make_stages()[:1])
@@ -256,6 +277,10 @@ class TestVariants:
             make_generator(anchors={"offset": 0.5})
         with pytest.raises(ValueError, match="as many anchors a cell"):
             make_generator(anchors={"sizes": [[32], [64, 65], [128]]})
+        stages = make_stages()
+        stages[1].in_features = ["q2", "q3"]
+        with pytest.raises(ValueError, match="Stage 2 reads .*'q3'.* anchors for 3 levels"):
+            make_generator(stages)
 
 
 class TestYacs:
