@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ..config.lazy import is_of
+from ..modeling import FPNWithInputs
 
 # Channels of the FPN and of fully connected layers, as the papers have them -> small ones.
 WIDTHS = {256: 64, 1024: 256}
@@ -34,8 +35,11 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
         base: a small experiment of proposals, with a FPN of 64 channels.
     """
     model, small = config.model, base.model
+    reads_inputs = is_of(model.backbone, "FPNWithInputs")
     for key in ("backbone", "pixel_mean", "pixel_std"):
         model[key] = small[key]
+    if reads_inputs:
+        model.backbone._target_ = FPNWithInputs
     for part in ("proposal_generator", "roi_heads"):
         if model.get(part) is not None:
             _narrow(model[part])
@@ -71,7 +75,12 @@ def _narrow(node: Any) -> None:
 def _shrink_generator(generator: DictConfig, small: DictConfig) -> None:
     scale = _anchor_scale(small)
     before = _anchor_scale(generator)
-    generator.anchor_generator.sizes = small.anchor_generator.sizes
+    generator.anchor_generator.sizes = [
+        [side, *(side * size / own[0] for size in own[1:])]
+        for own, (side,) in zip(
+            generator.anchor_generator.sizes, small.anchor_generator.sizes, strict=True
+        )
+    ]
     for key in ("pre_nms_topk", "post_nms_topk"):
         generator[key] = [
             min(own, most) for own, most in zip(generator[key], small[key], strict=True)

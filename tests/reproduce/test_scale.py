@@ -33,6 +33,24 @@ def test_tiny_reads_own_photographs_small():
     assert config.dataloader.train.mapper.augmentations[0].short_edge_length == 256
 
 
+def test_tiny_keeps_the_octaves_of_a_level():
+    config = model_zoo.get_config("guided_anchoring/rpn_9_anchors_r50_fpn_1x.py")
+    before = config.model.proposal_generator.anchor_generator.sizes
+    ratios = [size / before[0][0] for size in before[0]]
+    SCALES["tiny"].adapt(config, False)
+    after = config.model.proposal_generator.anchor_generator.sizes
+    first = [sizes[0] for sizes in after]
+    assert first == [16, 32, 64, 128, 256]
+    assert [size / after[3][0] for size in after[3]] == pytest.approx(ratios)
+
+
+def test_tiny_reads_before_the_fpn_what_the_experiment_does():
+    config = model_zoo.get_config("guided_anchoring/refine_rpn_r50_fpn_1x.py")
+    SCALES["tiny"].adapt(config, False)
+    assert is_of(config.model.backbone, "FPNWithInputs")
+    assert config.model.backbone.out_channels == 64
+
+
 def test_tiny_detector_has_narrow_heads_and_the_classes_of_the_demo():
     config = model_zoo.get_config("cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py")
     SCALES["tiny"].adapt(config, False)
