@@ -16,9 +16,9 @@ from .proposal_generator import (
     GuidedAnchorRPN,
     InsideAnchorRPN,
     LearnedAlignment,
-    Refinement,
     Stage,
 )
+from .refinement import Refinement
 from .roi_heads import ResamplingCascadeROIHeads, VGGBoxHead
 from .sampling import AllSampler, DenseSampler, RandomSampler
 from .score_losses import BinaryCrossEntropyLoss, SigmoidFocalLoss

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from detectron2.structures import Instances
+from detectron2.structures import ImageList, Instances
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -60,6 +60,11 @@ class Grid:
     @property
     def cells(self) -> int:
         return self.height * self.width
+
+
+def image_sizes_of(images: ImageList, device: torch.device) -> Tensor:
+    """Heights and widths (N, 2) on the device, without waiting for it."""
+    return torch.tensor(images.image_sizes).to(device, non_blocking=True)
 
 
 def valid_cells(

@@ -5,8 +5,7 @@ from .cascade_rpn import CascadeRPN, StageStep
 from .guided_anchor_head import GuidedAnchorHead
 from .guided_anchor_rpn import GuidedAnchorRPN, GuidedAnchors
 from .inside_anchor_rpn import InsideAnchorRPN
-from .predictor import BoxPredictor, Prediction
-from .refinement import Refinement, StageLosses
+from .predictor import BoxPredictor
 from .stage import Stage, StageState
 
 __all__ = [
@@ -19,10 +18,7 @@ __all__ = [
     "GuidedAnchors",
     "InsideAnchorRPN",
     "LearnedAlignment",
-    "Prediction",
-    "Refinement",
     "Stage",
-    "StageLosses",
     "StageState",
     "StageStep",
 ]

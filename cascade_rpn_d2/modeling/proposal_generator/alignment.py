@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ...layers import AdaptiveConv2d, DeformConv2d
-from .initialize import initialize
+from ..initialize import initialize
 
 
 class ConvAlignment(nn.Module):

@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator, build_anchor_generator
-from detectron2.structures import ImageList, Instances
+from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor, nn
 
@@ -123,8 +122,3 @@ class DenseProposalGenerator(nn.Module):
         if (storage.iter + 1) % self.log_period == 0:
             for name, value in statistics.items():
                 storage.put_scalar(f"rpn/{prefix}{name}", value)
-
-
-def image_sizes_of(images: ImageList, device: torch.device) -> Tensor:
-    """Heights and widths (N, 2) on the device, without waiting for it."""
-    return torch.tensor(images.image_sizes).to(device, non_blocking=True)

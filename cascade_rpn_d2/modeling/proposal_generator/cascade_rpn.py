@@ -20,9 +20,9 @@ from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
-from ..ground_truth import Grid, GroundTruth, valid_cells
-from .base import DenseProposalGenerator, image_sizes_of
-from .predictor import Prediction
+from ..ground_truth import Grid, GroundTruth, image_sizes_of, valid_cells
+from ..refinement import Prediction
+from .base import DenseProposalGenerator
 from .stage import Stage, StageState
 from .yacs import stages_from_config
 

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..guided_anchors import ActiveCells, flatten_cells, location_conv
-from .initialize import initialize
-from .predictor import BoxPredictor, Prediction
+from ..initialize import initialize
+from ..refinement import Prediction
+from .predictor import BoxPredictor
 
 ShapeBranch = Literal["size", "box", "none"]
 SHAPE_CHANNELS = {"size": 2, "box": 4}

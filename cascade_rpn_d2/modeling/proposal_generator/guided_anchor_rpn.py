@@ -19,7 +19,7 @@ from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
 from ...layers import clip_boxes
-from ..ground_truth import Grid, GroundTruth, valid_cells
+from ..ground_truth import Grid, GroundTruth, image_sizes_of, valid_cells
 from ..guided_anchors import (
     ActiveCells,
     Activity,
@@ -27,11 +27,10 @@ from ..guided_anchors import (
     flatten_cells,
     shape_deltas,
 )
-from .base import DenseProposalGenerator, image_sizes_of
+from ..refinement import Prediction, Refinement
+from .base import DenseProposalGenerator
 from .guided_anchor_head import Guide, GuidedAnchorHead
 from .guided_yacs import guided_parts_from_config
-from .predictor import Prediction
-from .refinement import Refinement
 
 
 class GuidedAnchors(NamedTuple):

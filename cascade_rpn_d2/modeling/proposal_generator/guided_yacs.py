@@ -14,9 +14,9 @@ from ..box_coder import BoxCoder
 from ..box_losses import BoundedIoULoss, SmoothL1Loss
 from ..feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
 from ..guided_anchors import LocationLoss
+from ..refinement import Refinement
 from ..sampling import RandomSampler
 from .guided_anchor_head import SHAPE_CHANNELS, GuidedAnchorHead
-from .refinement import Refinement
 from .yacs import choice, common_width
 
 

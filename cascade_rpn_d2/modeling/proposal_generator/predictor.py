@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .initialize import initialize
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a stage predicts for the R boxes of every image, all levels in one row.
-
-    Attributes:
-        deltas: (N, R, 4) in standard deviations of the stage's box coder.
-        logits: (N, R) objectness, or None for a stage that does not classify.
-    """
-
-    deltas: Tensor
-    logits: Tensor | None
+from ..initialize import initialize
+from ..refinement import Prediction
 
 
 class BoxPredictor(nn.Module):

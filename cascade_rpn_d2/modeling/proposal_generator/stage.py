@@ -20,10 +20,10 @@ from ..assignment import Assigner
 from ..box_coder import BoxCoder
 from ..box_losses import BoxLoss
 from ..ground_truth import Grid
+from ..refinement import Prediction, Refinement
 from ..sampling import Sampler
 from ..score_losses import ScoreLoss
-from .predictor import BoxPredictor, Prediction
-from .refinement import Refinement
+from .predictor import BoxPredictor
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...layers import box_iou, clip_boxes
-from ..assignment import NEGATIVE, POSITIVE, Assigner
-from ..box_coder import BoxCoder
-from ..box_losses import BoxLoss
-from ..ground_truth import Grid, GroundTruth
-from ..sampling import Sampler
-from ..score_losses import BinaryCrossEntropyLoss, ScoreLoss
-from .predictor import Prediction
+from ..layers import box_iou, clip_boxes
+from .assignment import NEGATIVE, POSITIVE, Assigner
+from .box_coder import BoxCoder
+from .box_losses import BoxLoss
+from .ground_truth import Grid, GroundTruth
+from .sampling import Sampler
+from .score_losses import BinaryCrossEntropyLoss, ScoreLoss
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a stage predicts for the R boxes of every image, all levels in one row.
+
+    Attributes:
+        deltas: (N, R, 4) in standard deviations of the stage's box coder.
+        logits: (N, R) objectness, or None for a stage that does not classify.
+    """
+
+    deltas: Tensor
+    logits: Tensor | None
 
 
 @dataclass(frozen=True)
