@@ -1,12 +1,14 @@
-"""What a detector is built of: assignment, sampling, box coding, proposal generators, ROI heads."""
+"""What a detector is built of: assignment, sampling, box coding, proposal generators, ROI heads.
+And detectors in one stage, as wholes."""
 
 from .assignment import Assignment, IoUAssigner, RegionAssigner, VariableIoUAssigner
-from .backbone import VGG16, FPNWithInputs
+from .backbone import VGG16, FPNWithInputs, LastLevelP6P7WithoutReLU
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
 from .feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
 from .ground_truth import Grid, GroundTruth
 from .guided_anchors import LocationLoss
+from .meta_arch import GuidedAnchorRetinaNet, GuidedAnchorRetinaNetHead
 from .proposal_generator import (
     AdaptiveAlignment,
     BoxPredictor,
@@ -40,9 +42,12 @@ __all__ = [
     "GroundTruth",
     "GuidedAnchorHead",
     "GuidedAnchorRPN",
+    "GuidedAnchorRetinaNet",
+    "GuidedAnchorRetinaNetHead",
     "InsideAnchorRPN",
     "IoUAssigner",
     "IoULoss",
+    "LastLevelP6P7WithoutReLU",
     "LearnedAlignment",
     "LearnedFeatureAdaption",
     "LocationLoss",

@@ -26,27 +26,44 @@ class GroundTruth:
     Attributes:
         boxes: (N, G, 4) XYXY in pixels of the resized image; zeros where there is no object.
         valid: (N, G) bool, which of them are objects and which are padding.
+        classes: (N, G) int64, zeros where there is no object; None if they are not known.
     """
 
     boxes: Tensor
     valid: Tensor
+    classes: Tensor | None = None
 
     @classmethod
     def from_instances(cls, instances: Sequence[Instances]) -> GroundTruth:
-        """Pad the ``gt_boxes`` of every image to one shape; G is 1 when no image has an object."""
+        """Pad the ``gt_boxes`` of every image, and the ``gt_classes`` if all images have them, to
+        one shape; G is 1 when no image has an object."""
         boxes = pad_sequence([x.gt_boxes.tensor for x in instances], batch_first=True)
         valid = pad_sequence(
             [x.gt_boxes.tensor.new_ones(len(x), dtype=torch.bool) for x in instances],
             batch_first=True,
         )
+        classes = None
+        if all(x.has("gt_classes") for x in instances):
+            classes = pad_sequence([x.gt_classes for x in instances], batch_first=True)
         if boxes.shape[1] == 0:
             boxes = boxes.new_zeros((len(instances), 1, 4))
             valid = valid.new_zeros((len(instances), 1))
-        return cls(boxes, valid)
+            classes = None if classes is None else classes.new_zeros((len(instances), 1))
+        return cls(boxes, valid, classes)
 
     def of(self, index: Tensor) -> Tensor:
         """Boxes (N, K, 4) of the objects with ``index`` (N, K)."""
         return self.boxes.gather(1, index[..., None].expand(-1, -1, 4))
+
+    def classes_of(self, index: Tensor) -> Tensor:
+        """Classes (N, K) of the objects with ``index`` (N, K).
+
+        Raises:
+            ValueError: if they are not known.
+        """
+        if self.classes is None:
+            raise ValueError("Images need gt_classes beside gt_boxes to learn classes from.")
+        return self.classes.gather(1, index)
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,13 @@ class Grid:
     @property
     def cells(self) -> int:
         return self.height * self.width
+
+
+def grids_of(maps: Sequence[Tensor], strides: Sequence[int]) -> list[Grid]:
+    """The cells of L ``maps`` (N, C, Hi, Wi) with the ``strides`` in pixels."""
+    return [
+        Grid(x.shape[-2], x.shape[-1], int(stride)) for x, stride in zip(maps, strides, strict=True)
+    ]
 
 
 def image_sizes_of(images: ImageList, device: torch.device) -> Tensor:

@@ -6,15 +6,17 @@ cells an image: the sum of ``Hi*Wi``, ``M`` active cells of the batch.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .assignment import NEGATIVE, POSITIVE, RegionAssigner
+from .box_coder import BoxCoder
 from .ground_truth import Grid, GroundTruth
+from .initialize import initialize
 from .score_losses import ScoreLoss, SigmoidFocalLoss
 
 
@@ -70,9 +72,7 @@ def location_conv(in_channels: int, prior: float = 0.01) -> nn.Conv2d:
         prior: probability that it predicts for every cell at first.
     """
     conv = nn.Conv2d(in_channels, 1, 1)
-    nn.init.normal_(conv.weight, std=0.01)
-    assert conv.bias is not None  # convolutions have one by default
-    nn.init.constant_(conv.bias, -math.log((1 - prior) / prior))
+    initialize(conv, prior)
     return conv
 
 
@@ -93,6 +93,45 @@ def shape_deltas(shapes: Tensor) -> Tensor:
     """
     shapes = shapes if shapes.dtype == torch.float64 else shapes.float()
     return F.pad(shapes, (2, 0)) if shapes.shape[-1] == 2 else shapes
+
+
+@torch.no_grad()
+def decode_anchors(squares: Tensor, shapes: Sequence[Tensor], coder: BoxCoder) -> Tensor:
+    """The anchors of all cells, without gradient: nothing but the loss of the shapes moves them.
+
+    Args:
+        squares: (N, S, 4), what the shapes are relative to, in pixels.
+        shapes: L maps (N, 2 or 4, Hi, Wi) of a shape branch.
+        coder: decodes them.
+
+    Returns:
+        (N, S, 4) in pixels, not clipped.
+    """
+    return coder.decode(squares, shape_deltas(flatten_cells(shapes)))
+
+
+@torch.no_grad()
+def have_anchors(location: Tensor, threshold: float) -> Tensor:
+    """Which cells (N, S) have anchors at test: those whose ``location`` logits (N, S) are of a
+    probability that reaches the ``threshold``."""
+    return location.float().sigmoid() >= threshold
+
+
+class GuidedAnchors(NamedTuple):
+    """The anchors of a batch, to look at or to measure.
+
+    Attributes:
+        grids: the L levels.
+        anchors: (N, R, 4) in pixels, of all cells, not clipped.
+        probability: (N, S) that there is an object's centre in a cell; ones without a location
+            branch.
+        active: (N, S) bool, the cells whose anchors take part at test.
+    """
+
+    grids: list[Grid]
+    anchors: Tensor
+    probability: Tensor
+    active: Tensor
 
 
 class Activity:
@@ -137,6 +176,7 @@ class ActiveCells:
         index: (M,) int64, places of the active cells among the N*S of the batch. They are in the
             order of levels first, then images, then cells.
         cell: (M,) int64, places among the S cells of their image.
+        counts: active cells of every level and image, L lists of N.
         per_image: active cells of every image.
     """
 
@@ -146,9 +186,8 @@ class ActiveCells:
         self.masks = [
             x.unflatten(1, (grid.height, grid.width)) for x, grid in zip(levels, grids, strict=True)
         ]
-        counts = torch.stack([x.sum(dim=1) for x in levels]).tolist()  # L lists of N
-        self.per_image = [sum(of_image) for of_image in zip(*counts, strict=True)]
-        self._per_level = [sum(of_level) for of_level in counts]
+        self.counts = torch.stack([x.sum(dim=1) for x in levels]).tolist()
+        self.per_image = [sum(of_image) for of_image in zip(*self.counts, strict=True)]
         numbers = torch.arange(active.numel(), device=active.device).view_as(active)
         by_level = torch.cat([x.flatten() for x in numbers.split(self._sizes, dim=1)])
         places = torch.cat([x.flatten() for x in levels]).nonzero().squeeze(1)
@@ -158,10 +197,37 @@ class ActiveCells:
 
     def rows(self, maps: Sequence[Tensor]) -> Tensor:
         """What L ``maps`` (N, C, Hi, Wi) hold at the active cells, (M, C)."""
-        found, start = [], 0
-        chosen = self._places.split(self._per_level)
-        for x, places, size in zip(maps, chosen, self._sizes, strict=True):
+        found = []
+        for x, places in self._by_level(maps):
             rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])  # (N, C, Hi, Wi) -> (N*Hi*Wi, C)
-            found.append(rows.index_select(0, places - start))
-            start += len(x) * size
+            found.append(rows.index_select(0, places))
         return torch.cat(found)
+
+    def neighborhoods(self, maps: Sequence[Tensor]) -> Tensor:
+        """What L ``maps`` (N, C, Hi, Wi) hold in the 3x3 cells around the active ones, row by row
+        and zero outside of the map, (M, 3*3*C)."""
+        found = []
+        for x, places in self._by_level(maps):
+            channels, height, width = x.shape[1:]
+            # (N, C, Hi, Wi) -> (N, Hi + 2, Wi + 2, C) -> (N*(Hi + 2)*(Wi + 2), C)
+            rows = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).reshape(-1, channels)
+            image_row, column = places // width, places % width
+            image, row = image_row // height, image_row % height
+            corner = (image * (height + 2) + row) * (width + 2) + column  # upper left of the 3x3
+            step = torch.arange(3, device=places.device)
+            around = step[:, None] * (width + 2) + step  # (3, 3)
+            index = corner[:, None] + around.flatten()  # (Mi, 9)
+            found.append(rows.index_select(0, index.flatten()).view(len(index), -1))
+        return torch.cat(found)
+
+    def neighborhood_masks(self) -> list[Tensor]:
+        """The cells that :meth:`neighborhoods` reads, (N, Hi, Wi) bool a level."""
+        return [F.max_pool2d(x[:, None].float(), 3, 1, 1)[:, 0] > 0 for x in self.masks]
+
+    def _by_level(self, maps: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every map, and the places (Mi,) of its active cells among its N*Hi*Wi."""
+        chosen = self._places.split([sum(of_level) for of_level in self.counts])
+        start = 0
+        for x, places, size in zip(maps, chosen, self._sizes, strict=True):
+            yield x, places - start
+            start += len(x) * size

@@ -30,7 +30,8 @@ class Prediction:
 
     Attributes:
         deltas: (N, R, 4) in standard deviations of the stage's box coder.
-        logits: (N, R) objectness, or None for a stage that does not classify.
+        logits: (N, R) objectness; or (N, R, C), one of its own for each of C classes; or None for a
+            stage that does not classify.
     """
 
     deltas: Tensor
@@ -115,8 +116,14 @@ class Refinement(nn.Module):
         losses = {"loc": _masked_sum(loss, positive) / samples.normalizer * self.loc_weight}
         if prediction.logits is not None:
             logits = samples.take(prediction.logits).float()
-            loss = self.cls_loss(logits, positive.float())
             chosen = positive | (samples.labels == NEGATIVE)
+            wanted = positive
+            if logits.dim() == 3:
+                classes = truth.classes_of(samples.take(assignment.matched))  # (N, K)
+                every = torch.arange(logits.shape[2], device=classes.device)
+                wanted = positive[..., None] & (classes[..., None] == every)
+                chosen = chosen[..., None]
+            loss = self.cls_loss(logits, wanted.float())
             losses["cls"] = _masked_sum(loss, chosen) / samples.normalizer * self.cls_weight
 
         with torch.no_grad():

@@ -10,10 +10,10 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator, build_anchor_generator
 from detectron2.structures import Instances
-from detectron2.utils.events import get_event_storage, has_event_storage
 from torch import Tensor, nn
 
-from ..ground_truth import Grid
+from ..ground_truth import Grid, grids_of
+from ..statistics import put_statistics
 from .selection import select_proposals
 
 
@@ -87,11 +87,7 @@ class DenseProposalGenerator(nn.Module):
 
     def grids(self, maps: Sequence[Tensor]) -> list[Grid]:
         """The cells of the L ``maps`` (N, C, Hi, Wi)."""
-        strides = self.anchor_generator.strides
-        return [
-            Grid(x.shape[-2], x.shape[-1], int(stride))
-            for x, stride in zip(maps, strides, strict=True)
-        ]
+        return grids_of(maps, self.anchor_generator.strides)
 
     def select(
         self,
@@ -116,9 +112,4 @@ class DenseProposalGenerator(nn.Module):
 
     def log(self, prefix: str, statistics: Mapping[str, Tensor]) -> None:
         """Put scalars into the event storage as ``rpn/<prefix><name>``, once in a period."""
-        if not has_event_storage():
-            return
-        storage = get_event_storage()
-        if (storage.iter + 1) % self.log_period == 0:
-            for name, value in statistics.items():
-                storage.put_scalar(f"rpn/{prefix}{name}", value)
+        put_statistics(f"rpn/{prefix}", statistics, self.log_period)

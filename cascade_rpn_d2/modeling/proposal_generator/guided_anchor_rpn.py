@@ -8,7 +8,7 @@ Shape shorthand: ``N`` images, ``L`` levels, ``A`` anchors a cell (1 when shapes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -23,31 +23,17 @@ from ..ground_truth import Grid, GroundTruth, image_sizes_of, valid_cells
 from ..guided_anchors import (
     ActiveCells,
     Activity,
+    GuidedAnchors,
     LocationLoss,
+    decode_anchors,
     flatten_cells,
+    have_anchors,
     shape_deltas,
 )
 from ..refinement import Prediction, Refinement
 from .base import DenseProposalGenerator
 from .guided_anchor_head import Guide, GuidedAnchorHead
 from .guided_yacs import guided_parts_from_config
-
-
-class GuidedAnchors(NamedTuple):
-    """The anchors of a batch, to look at or to measure.
-
-    Attributes:
-        grids: the L levels.
-        anchors: (N, R, 4) in pixels, of all cells, not clipped.
-        probability: (N, S) that there is an object's centre in a cell; ones without a location
-            branch.
-        active: (N, S) bool, the cells whose anchors take part at test.
-    """
-
-    grids: list[Grid]
-    anchors: Tensor
-    probability: Tensor
-    active: Tensor
 
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
@@ -203,21 +189,18 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         squares = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (R, 4)
         return self.head(maps), squares.expand(len(maps[0]), -1, -1), self.grids(maps)
 
-    @torch.no_grad()
     def _anchors(self, guide: Guide, squares: Tensor) -> Tensor:
-        """The guided anchors (N, R, 4), without gradient: nothing but their own loss moves them."""
+        """The guided anchors (N, R, 4), without gradient."""
         if self.shape is None or guide.shapes is None:
             return squares
-        deltas = shape_deltas(flatten_cells(guide.shapes))
-        return self.shape.box_coder.decode(squares, deltas)
+        return decode_anchors(squares, guide.shapes, self.shape.box_coder)
 
-    @torch.no_grad()
     def _active(self, guide: Guide, squares: Tensor) -> Tensor:
         """Which cells (N, S) have anchors at test."""
         if guide.location is None:
             shape = (len(squares), squares.shape[1] // self.num_anchors)
             return torch.ones(shape, dtype=torch.bool, device=squares.device)
-        return guide.location.float().sigmoid() >= self.location_threshold
+        return have_anchors(guide.location, self.location_threshold)
 
     def _branch_losses(
         self,

@@ -1,4 +1,5 @@
-"""The parts of a :class:`GuidedAnchorRPN` from yacs keys; LazyConfigs list theirs instead."""
+"""The parts of a :class:`GuidedAnchorRPN` from yacs keys, some of them shared with GA-RetinaNet;
+LazyConfigs list theirs instead."""
 
 from __future__ import annotations
 
@@ -35,50 +36,71 @@ def guided_parts_from_config(
     """
     node = cfg.MODEL.GUIDED_ANCHOR
     width = common_width(shapes, "GuidedAnchorRPN")
-    sampler = RandomSampler(cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE, cfg.MODEL.RPN.POSITIVE_FRACTION)
     head = GuidedAnchorHead(
         width,
         num_anchors=num_anchors,
         location=node.LOCATION.ENABLED,
         shape=node.SHAPE.PREDICTS,
-        adaption=_adaption(node, width),
+        adaption=adaption_from_config(cfg, width),
     )
     return {
         "head": head,
         "refinement": Refinement(
             box_coder=BoxCoder(node.BBOX_REG_STDS),
             assigner=IoUAssigner(*node.IOU_THRESHOLDS),
-            sampler=sampler,
+            sampler=_sampler(cfg),
             box_loss=SmoothL1Loss(node.SMOOTH_L1_BETA),
         ),
-        "shape": None if head.shape is None else Refinement(
-            box_coder=BoxCoder(node.SHAPE.STDS, max_side_ratio=node.SHAPE.MAX_SIDE_RATIO),
-            assigner=VariableIoUAssigner(
-                *node.SHAPE.IOU_THRESHOLDS,
-                octave_scales=node.SHAPE.OCTAVE_SCALES,
-                aspect_ratios=node.SHAPE.ASPECT_RATIOS,
-            ),
-            sampler=sampler,
-            box_loss=BoundedIoULoss(node.SHAPE.BOUNDED_IOU_BETA),
-            loc_weight=node.SHAPE.LOSS_WEIGHT,
-        ),
-        "location_loss": None if head.location is None else LocationLoss(
-            assigner=RegionAssigner(
-                node.LOCATION.CENTER_RATIO,
-                node.LOCATION.IGNORE_RATIO,
-                anchor_scale=node.LOCATION.ANCHOR_SCALE,
-                adjacent=node.LOCATION.ADJACENT,
-                overlap=node.LOCATION.OVERLAP,
-                keep_border=node.LOCATION.KEEP_BORDER,
-            ),
-            negative_weight=node.LOCATION.NEGATIVE_WEIGHT,
-            weight=node.LOCATION.LOSS_WEIGHT,
-        ),
+        "shape": None if head.shape is None else shape_from_config(cfg),
+        "location_loss": None if head.location is None else location_loss_from_config(cfg),
         "location_threshold": node.LOCATION.THRESHOLD,
-    }  # fmt: skip
+    }
 
 
-def _adaption(node: CfgNode, width: int) -> nn.Module | None:
+def shape_from_config(cfg: CfgNode) -> Refinement:
+    """What trains a shape branch, of ``MODEL.GUIDED_ANCHOR.SHAPE``."""
+    node = cfg.MODEL.GUIDED_ANCHOR.SHAPE
+    return Refinement(
+        box_coder=BoxCoder(node.STDS, max_side_ratio=node.MAX_SIDE_RATIO),
+        assigner=VariableIoUAssigner(
+            *node.IOU_THRESHOLDS,
+            octave_scales=node.OCTAVE_SCALES,
+            aspect_ratios=node.ASPECT_RATIOS,
+        ),
+        sampler=_sampler(cfg),
+        box_loss=BoundedIoULoss(node.BOUNDED_IOU_BETA),
+        loc_weight=node.LOSS_WEIGHT,
+    )
+
+
+def location_loss_from_config(cfg: CfgNode) -> LocationLoss:
+    """What trains a location branch, of ``MODEL.GUIDED_ANCHOR.LOCATION``."""
+    node = cfg.MODEL.GUIDED_ANCHOR.LOCATION
+    return LocationLoss(
+        assigner=RegionAssigner(
+            node.CENTER_RATIO,
+            node.IGNORE_RATIO,
+            anchor_scale=node.ANCHOR_SCALE,
+            adjacent=node.ADJACENT,
+            overlap=node.OVERLAP,
+            keep_border=node.KEEP_BORDER,
+        ),
+        negative_weight=node.NEGATIVE_WEIGHT,
+        weight=node.LOSS_WEIGHT,
+    )
+
+
+def _sampler(cfg: CfgNode) -> RandomSampler:
+    return RandomSampler(cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE, cfg.MODEL.RPN.POSITIVE_FRACTION)
+
+
+def adaption_from_config(cfg: CfgNode, width: int) -> nn.Module | None:
+    """The ``MODEL.GUIDED_ANCHOR.ADAPTION`` of maps with ``width`` channels; None if there is none.
+
+    Raises:
+        ValueError: if it is unknown.
+    """
+    node = cfg.MODEL.GUIDED_ANCHOR
     groups = node.OFFSET_GROUPS
     shape_channels = SHAPE_CHANNELS.get(node.SHAPE.PREDICTS, 2)
     return choice("GUIDED_ANCHOR.ADAPTION", node.ADAPTION, {
