@@ -26,5 +26,5 @@ def page_table(table: Table) -> str:
 
 def _config(row: Row) -> str:
     if row.config is None:
-        return row.note or "quoted in the paper"
+        return "quoted in the paper"
     return f"`{row.config}`"

@@ -27,7 +27,6 @@ class Row:
         weights: name of the experiment whose trained weights are evaluated, for a row that differs
             from it at test alone.
         seconds: published time for an image.
-        note: what the page says of a row without a config.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Row:
     proposals: str | None = None
     weights: str | None = None
     seconds: float | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ def test_rows_are_numbered_and_blank_where_nothing_is_known():
     assert table[3] == ["2", "Mine", "44.6", "", "`a/b.py`"]
 
 
-def test_times_and_notes():
-    rows = (Row("GA", None, (1.0,), seconds=0.06, note="elsewhere"),)
+def test_times():
+    rows = (Row("GA", None, (2375,), seconds=0.06),)
     table = cells(Table("t", ("bbox/AP",), "val2017", rows))
     assert table[0] == ["#", "row", "AP", "s / image", "ours", "config"]
-    assert table[2] == ["1", "GA", "1.0", "0.06", "", "elsewhere"]
+    assert table[2] == ["1", "GA", "2,375", "0.06", "", "quoted in the paper"]
