@@ -179,7 +179,7 @@ TABLES = {
             )
         ),
     ),
-    "section4.3": Table(
+    "text": Table(
         "The paper's text: the offsets' source, and the shapes that vIoU tries",
         AR,
         "COCO val2017",

@@ -13,14 +13,14 @@ from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config import add_cascade_rpn_config
-from cascade_rpn_d2.modeling import CascadeRPN, ResamplingCascadeROIHeads
+from cascade_rpn_d2.modeling import CascadeRPN, GuidedAnchorRPN, ResamplingCascadeROIHeads
 
 
-def stock_with_cascade_rpn(name: str) -> CfgNode:
+def stock_with_cascade_rpn(name: str, generator: str = "cascade_rpn") -> CfgNode:
     cfg = get_cfg()
     add_cascade_rpn_config(cfg)
     cfg.merge_from_file(model_zoo.get_config_file(name))
-    cfg.merge_from_file(model_zoo.get_config_file("yacs/cascade_rpn.yaml"))
+    cfg.merge_from_file(model_zoo.get_config_file(f"yacs/{generator}.yaml"))
     cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "", "cpu"
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3
     # A batch norm that is not frozen keeps random weights from exploding.
@@ -53,6 +53,17 @@ def test_a_stock_detector_trains_on_cascade_rpn(name):
         losses = model([image_with_an_object()])
     assert {"loss_rpn_stage1_loc", "loss_rpn_stage2_cls", "loss_cls"} <= losses.keys()
     assert ("loss_mask" in losses) == ("mask" in name)
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+def test_a_stock_detector_trains_on_guided_anchors():
+    name = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
+    model = build_model(stock_with_cascade_rpn(name, "guided_anchor_rpn"))
+    assert isinstance(model.proposal_generator, GuidedAnchorRPN)
+    with EventStorage():
+        losses = model([image_with_an_object()])
+    expected = {"loss_rpn_anchor_loc", "loss_rpn_anchor_shape", "loss_rpn_cls", "loss_rpn_loc"}
+    assert expected | {"loss_cls", "loss_mask"} <= losses.keys()
     assert all(loss.isfinite() for loss in losses.values())
 
 

@@ -118,6 +118,39 @@ def test_fast_rcnn_reads_the_proposals_of_its_generator(
     assert (tmp_path / "cascade_rpn/cascade_rpn_fast_rcnn_r50_fpn_1x/model_final.pth").is_file()
 
 
+def test_a_row_that_differs_at_test_alone_has_the_weights_of_another(
+    setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    trained = []
+
+    def train(config, resume):
+        trained.append(config.train.output_dir)
+        return original(config, resume=resume)
+
+    original = runner.train
+    monkeypatch.setattr(runner, "train", train)
+    guided = "guided_anchoring/ga_rpn_r50_fpn_1x.py"
+    metrics = ("box_proposals/AR@100",)
+    rows = (
+        Row(
+            "All cells",
+            "guided_anchoring/ablations/location_threshold_000_r50_fpn_1x.py",
+            (59.2,),
+            weights=guided,
+        ),
+        Row("Trained", guided, (59.2,)),
+    )
+    table = Table("Threshold", metrics, "COCO val2017", rows)
+    report = reproduce("p/t", table, setting())
+    assert [Path(folder).name for folder in trained] == ["ga_rpn_r50_fpn_1x"]
+    assert all(report.values(row)[0] is not None for row in rows)
+    folder = tmp_path / "guided_anchoring/ablations/location_threshold_000_r50_fpn_1x"
+    assert not list(folder.glob("model_*.pth")) and (folder / "evaluation_final.json").is_file()
+    # Other weights are another experiment, even if nothing else differs.
+    others = replace(rows[0], weights="guided_anchoring/ablations/viou_3_shapes_r50_fpn_1x.py")
+    assert setting().fingerprint(others) != setting().fingerprint(rows[0])
+
+
 def test_every_row_has_the_budget_seed_and_data_of_the_setting(setting: Callable[..., Setting]):
     for row in TABLE.choose():
         config = setting("train.seed=7").config(row.config or "")
