@@ -17,6 +17,7 @@ from tabulate import tabulate
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
+from .activity import activity_results, reset_activity
 from .proposal_data import check_proposals
 from .setup import prepare_run
 
@@ -36,8 +37,9 @@ def evaluate(config: DictConfig, model: nn.Module, *, name: str = "evaluation") 
         name: of the file, without its suffix.
 
     Returns:
-        The metrics of each task, such as ``{"box_proposals": {"AR@100": ...}}``; empty without test
-        data or evaluator, and on other processes than the main one.
+        The metrics of each task, such as ``{"box_proposals": {"AR@100": ...}}``, and for a model
+        with guided anchors ``"anchors"``, see :func:`.activity.activity_results`; empty without
+        test data or evaluator, and on other processes than the main one.
     """
     data = config.dataloader
     if data.get("test") is None or data.get("evaluator") is None:
@@ -45,7 +47,9 @@ def evaluate(config: DictConfig, model: nn.Module, *, name: str = "evaluation") 
     evaluator = instantiate(data.evaluator)
     if isinstance(evaluator, ListConfig):
         evaluator = DatasetEvaluators(list(evaluator))
+    reset_activity(model)
     results = inference_on_dataset(model, instantiate(data.test), evaluator)
+    results = {**results, **activity_results(model)}
     if not comm.is_main_process():
         return {}
     logger.info("Results on %s\n%s", data.test.dataset.names, results_table(results))
