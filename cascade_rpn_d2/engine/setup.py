@@ -176,16 +176,25 @@ def prepare_run(config: DictConfig) -> None:
         OSError: if the folder cannot be made.
     """
     folder = config.train.output_dir
+    make_output_folder(folder)
+    start_logging(folder)
+    if comm.is_main_process():
+        LazyConfig.save(config, os.path.join(folder, "config.yaml"))
+    logger.info("torch %s on %s, output in %s", torch.__version__, config.train.device, folder)
+
+
+def make_output_folder(folder: str | os.PathLike[str]) -> None:
+    """Make the folder of a run if it is not there.
+
+    Raises:
+        OSError: if it cannot be made; says what to do.
+    """
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise OSError(
             f"Cannot make the output folder {folder} ({error.strerror}): give another --output-dir."
         ) from error
-    start_logging(folder)
-    if comm.is_main_process():
-        LazyConfig.save(config, os.path.join(folder, "config.yaml"))
-    logger.info("torch %s on %s, output in %s", torch.__version__, config.train.device, folder)
 
 
 def start_logging(folder: str | None = None) -> None:

@@ -6,34 +6,23 @@ tables that are the same experiment share its run.
 
 from __future__ import annotations
 
-import copy
-import functools
-import hashlib
-import json
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detectron2.config import LazyConfig
-from detectron2.data import MetadataCatalog
 from omegaconf import DictConfig
 
-from ..checkpoint import write_atomically
-from ..checkpoint.export import sha256_of
-from ..engine import dump_proposals, setup_config, train
-from ..engine.evaluation import Results, evaluate_checkpoint
-from ..engine.labelled_images import load_records
+from ..engine import dump_proposals, setup_config
+from ..engine.evaluation import Results
 from ..engine.processes import of_main_process
+from ..engine.run_once import fingerprint, mark_of, results_in, test_once, train_once
 from ..engine.setup import start_logging
 from .report import Report, write_report
 from .scale import Scale
 from .table import Row, Table
 
 logger = logging.getLogger(__name__)
-
-_FINGERPRINT = "experiment.sha256"
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ class Setting:
         return self.config(row.config or "", row.proposals)
 
     def fingerprint(self, row: Row) -> str:
-        """What decides the outcome of a row's run: see :func:`fingerprint`."""
+        """What decides the outcome of a row's run: see :mod:`..engine.run_once`."""
         config = self.row_config(row)
         if row.proposals:
             # Not where the files lie, but what made them.
@@ -140,14 +129,15 @@ def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()
         logger.info("%s, row '%s': %s", key, row.name, row.config)
         if row.proposals:
             generator = setting.config(row.proposals)
-            run(generator, fingerprint(generator))
+            train_once(generator, fingerprint(generator))
             dump(generator, setting.row_config(row), row.proposals)
         if row.weights:
             trained = setting.config(row.weights)
-            run(trained, fingerprint(trained))
-            test(setting.row_config(row), marks[row], f"{trained.train.output_dir}/model_final.pth")
+            train_once(trained, fingerprint(trained))
+            weights = f"{trained.train.output_dir}/model_final.pth"
+            test_once(setting.row_config(row), marks[row], weights)
         else:
-            run(setting.row_config(row), marks[row])
+            train_once(setting.row_config(row), marks[row])
         of_main_process(
             lambda: write_report(report(key, table, setting, marks), setting.output_dir)
         )
@@ -166,45 +156,11 @@ def report(key: str, table: Table, setting: Setting, marks: Mapping[Row, str]) -
     measured: dict[Row, Results] = {}
     for row, mark in marks.items():
         folder = setting.run_dir(row.config or "")
-        found = finished(folder) if _mark_of(folder) == mark else None
+        found = results_in(folder) if mark_of(folder) == mark else None
         if found is not None:
             measured[row] = found
     options = setting.row_config(next(iter(marks))).train
     return Report(key, table, setting.scale.name, options.max_iter, options.seed, measured)
-
-
-def run(config: DictConfig, mark: str) -> None:
-    """Train and evaluate an experiment unless that is done, going on where it was stopped.
-
-    Args:
-        config: of the run; its folder is ``train.output_dir``.
-        mark: its fingerprint.
-
-    Raises:
-        ValueError: if its folder holds a run of another experiment.
-    """
-    folder = Path(config.train.output_dir)
-    of_main_process(lambda: _claim(folder, mark))
-    if not of_main_process(lambda: finished(folder) is not None):
-        train(config, resume=True)
-
-
-def test(config: DictConfig, mark: str, weights: str) -> None:
-    """Evaluate an experiment with the weights of another unless that is done.
-
-    Args:
-        config: of the evaluation; its folder is ``train.output_dir``.
-        mark: its fingerprint.
-        weights: the checkpoint.
-
-    Raises:
-        ValueError: if its folder holds a run of another experiment.
-    """
-    folder = Path(config.train.output_dir)
-    of_main_process(lambda: _claim(folder, mark))
-    if not of_main_process(lambda: finished(folder) is not None):
-        config.train.init_checkpoint = weights
-        evaluate_checkpoint(config, name="evaluation_final")
 
 
 def dump(generator: DictConfig, detector: DictConfig, name: str) -> None:
@@ -223,53 +179,3 @@ def dump(generator: DictConfig, detector: DictConfig, name: str) -> None:
             weights = f"{generator.train.output_dir}/model_final.pth"
             device = generator.train.device
             dump_proposals(generator, weights, dataset.names, file, config_name=name, device=device)
-
-
-def finished(folder: Path) -> Results | None:
-    """The final evaluation of a run, None if it has none yet."""
-    file = folder / "evaluation_final.json"
-    return json.loads(file.read_text()) if file.is_file() else None
-
-
-def fingerprint(config: DictConfig) -> str:
-    """SHA-256 of what decides the outcome of a run: its config and annotations, but for where it
-    is run and how often it reports."""
-    config = copy.deepcopy(config)
-    config.train.output_dir, config.train.device = "", ""
-    config.train.log_period, config.train.checkpointer = 0, {}
-    digest = hashlib.sha256()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "config.yaml")
-        LazyConfig.save(config, str(file))
-        digest.update(file.read_bytes())
-    for part in ("train", "test"):
-        names = config.dataloader[part].dataset.names
-        for name in [names] if isinstance(names, str) else names:
-            digest.update(_annotations(name).encode())
-    return digest.hexdigest()
-
-
-@functools.cache  # that of COCO has half a gigabyte
-def _annotations(dataset: str) -> str:
-    """SHA-256 of the annotation file of a dataset, empty if it has none."""
-    file = MetadataCatalog.get(dataset).get("json_file")
-    if file is None:
-        return ""
-    if not Path(file).is_file():
-        load_records(dataset)  # made on first use, or missing, which it says
-    return sha256_of(file)
-
-
-def _claim(folder: Path, mark: str) -> None:
-    if _mark_of(folder) not in (None, mark):
-        raise ValueError(
-            f"{folder} holds a run with another config or other data: give another --output-dir, "
-            "or remove it."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / _FINGERPRINT, lambda out: out.write(mark.encode()))
-
-
-def _mark_of(folder: Path) -> str | None:
-    file = folder / _FINGERPRINT
-    return file.read_text() if file.is_file() else None

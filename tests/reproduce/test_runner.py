@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cascade_rpn_d2.engine import Trainer
-from cascade_rpn_d2.reproduce import SCALES, Report, Row, Setting, Table, reproduce, runner
+from cascade_rpn_d2.engine import Trainer, run_once
+from cascade_rpn_d2.reproduce import SCALES, Report, Row, Setting, Table, reproduce
 from tests.engine.tiny_data import write_dataset
 
 TABLE = Table(
@@ -55,8 +54,8 @@ def test_two_rows(setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPat
         trained.append(Path(config.train.output_dir).name)
         return original(config, resume=resume)
 
-    original = runner.train
-    monkeypatch.setattr(runner, "train", train)
+    original = run_once.train
+    monkeypatch.setattr(run_once, "train", train)
     report = reproduce("p/t", TABLE, setting(), ["RPN", "Cascade"])
     assert trained == ["rpn_r50_fpn_1x", "cascade_r50_fpn_1x"]
     values = [report.values(row)[0] for row in TABLE.rows]
@@ -157,32 +156,6 @@ def test_every_row_has_the_budget_seed_and_data_of_the_setting(setting: Callable
         assert (config.train.max_iter, config.train.seed) == (2, 7)
         assert config.train.best_checkpoint is None and config.train.eval_period == 0
         assert config.dataloader.test.dataset.names == config.dataloader.train.dataset.names
-
-
-def test_fingerprint_is_of_what_decides_the_outcome(setting: Callable[..., Setting]):
-    def mark(*overrides: str) -> str:
-        return runner.fingerprint(setting(*overrides).config("cascade_rpn/rpn_r50_fpn_1x.py"))
-
-    assert mark() == mark() == mark("train.output_dir=elsewhere") == mark("train.log_period=5")
-    assert mark() != mark("train.seed=2")
-    assert mark() != mark("optimizer.lr=0.1")
-
-
-def test_fingerprint_sees_other_annotations(tmp_path: Path):
-    data = write_dataset(tmp_path)
-
-    def mark() -> str:
-        setting = Setting(SCALES["tiny"], tmp_path, data, data, device="cpu")
-        runner._annotations.cache_clear()
-        return runner.fingerprint(setting.config("cascade_rpn/rpn_r50_fpn_1x.py"))
-
-    before = mark()
-    assert mark() == before
-    file = tmp_path / "annotations.json"
-    content = json.loads(file.read_text())
-    content["annotations"].pop()
-    file.write_text(json.dumps(content))
-    assert mark() != before
 
 
 def test_a_detector_is_of_its_generator(setting: Callable[..., Setting]):

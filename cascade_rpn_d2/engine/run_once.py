@@ -1,0 +1,136 @@
+"""Runs that are not done twice: one that is finished is read, one that was stopped goes on.
+
+The folder of a run bears a mark, a hash of all that decides its outcome, so that no other
+experiment goes on with its checkpoints.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+from detectron2.config import LazyConfig
+from detectron2.data import MetadataCatalog
+from omegaconf import DictConfig
+
+from ..checkpoint import write_atomically
+from ..checkpoint.export import sha256_of
+from .evaluation import Results, evaluate_checkpoint
+from .labelled_images import load_records
+from .processes import of_main_process
+from .setup import make_output_folder
+from .train_loop import train
+
+_MARK = "experiment.sha256"
+_FINAL = "evaluation_final"  # as a training calls it
+
+
+def train_once(config: DictConfig, mark: str) -> Results:
+    """Train and evaluate an experiment unless that is done, going on where it was stopped.
+
+    Args:
+        config: of the run; its folder is ``train.output_dir``.
+        mark: its fingerprint.
+
+    Returns:
+        The final evaluation.
+
+    Raises:
+        ValueError: as :func:`claim`.
+        OSError, FloatingPointError: as :func:`~.train_loop.train`.
+    """
+    folder = Path(config.train.output_dir)
+    claim(folder, mark)
+    done = of_main_process(lambda: results_in(folder))
+    return train(config, resume=True) if done is None else done
+
+
+def test_once(config: DictConfig, mark: str, weights: str) -> Results:
+    """Evaluate an experiment with the weights of another unless that is done.
+
+    Args:
+        config: of the evaluation; its folder is ``train.output_dir``.
+        mark: its fingerprint.
+        weights: file or address of the checkpoint.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        ValueError: as :func:`claim`.
+        OSError: as :func:`~.evaluation.evaluate_checkpoint`.
+    """
+    folder = Path(config.train.output_dir)
+    claim(folder, mark)
+    done = of_main_process(lambda: results_in(folder))
+    if done is not None:
+        return done
+    config.train.init_checkpoint = weights
+    return evaluate_checkpoint(config, name=_FINAL)
+
+
+def claim(folder: Path, mark: str) -> None:
+    """Make the folder of a run and mark it. Call it in all processes.
+
+    Raises:
+        ValueError: if it holds a run with another mark, or one without a mark.
+        OSError: if it cannot be made.
+    """
+    of_main_process(lambda: _claim(folder, mark))
+
+
+def mark_of(folder: Path) -> str | None:
+    """The mark of a folder, None if it has none."""
+    file = folder / _MARK
+    return file.read_text() if file.is_file() else None
+
+
+def results_in(folder: Path, name: str = _FINAL) -> Results | None:
+    """An evaluation of a run, None if it has not been made yet."""
+    file = folder / f"{name}.json"
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def fingerprint(config: DictConfig) -> str:
+    """SHA-256 of what decides the outcome of a run: its config and annotations, but for where it
+    is run and how often it reports."""
+    config = copy.deepcopy(config)
+    config.train.output_dir, config.train.device = "", ""
+    config.train.log_period, config.train.checkpointer = 0, {}
+    digest = hashlib.sha256()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "config.yaml")
+        LazyConfig.save(config, str(file))
+        digest.update(file.read_bytes())
+    evaluates = config.dataloader.get("evaluator") is not None
+    for part in ("train", "test") if evaluates else ("train",):
+        names = config.dataloader[part].dataset.names
+        for name in [names] if isinstance(names, str) else names:
+            digest.update(_annotations(name).encode())
+    return digest.hexdigest()
+
+
+@functools.cache  # that of COCO has half a gigabyte
+def _annotations(dataset: str) -> str:
+    """SHA-256 of the annotation file of a dataset, empty if it has none."""
+    file = MetadataCatalog.get(dataset).get("json_file")
+    if file is None:
+        return ""
+    if not Path(file).is_file():
+        load_records(dataset)  # made on first use, or missing, which it says
+    return sha256_of(file)
+
+
+def _claim(folder: Path, mark: str) -> None:
+    found = mark_of(folder)
+    if found != mark and (found is not None or (folder / "last_checkpoint").exists()):
+        raise ValueError(
+            f"{folder} holds a run with another config or other data: give another --output-dir, "
+            "or remove it."
+        )
+    make_output_folder(folder)
+    write_atomically(folder / _MARK, lambda out: out.write(mark.encode()))

@@ -1,0 +1,88 @@
+"""A run is done once, and its folder is not taken for that of another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from detectron2.data import MetadataCatalog
+
+from cascade_rpn_d2.data import register_coco_folder
+from cascade_rpn_d2.engine import run_once
+from cascade_rpn_d2.engine.run_once import claim, fingerprint, mark_of, results_in, train_once
+
+
+def test_a_finished_run_is_read(tiny_config, tmp_path, monkeypatch):
+    config = tiny_config("run", "train.max_iter=1")
+    mark = fingerprint(config)
+    recall = train_once(config, mark)["box_proposals"]["AR@100"]
+    monkeypatch.delattr(run_once, "train")
+    again = train_once(tiny_config("run", "train.max_iter=1"), mark)
+    assert again["box_proposals"]["AR@100"] == recall and again == results_in(tmp_path / "run")
+    with pytest.raises(ValueError, match="run holds a run with another config or other data"):
+        train_once(tiny_config("run", "train.max_iter=2"), "another")
+
+
+def test_a_folder_is_claimed_by_one_run(tmp_path):
+    folder = tmp_path / "outer" / "run"
+    assert mark_of(folder) is None and results_in(folder) is None
+    claim(folder, "one")
+    claim(folder, "one")
+    assert mark_of(folder) == "one"
+    with pytest.raises(ValueError, match="give another --output-dir, or remove it"):
+        claim(folder, "another")
+    assert mark_of(folder) == "one"
+
+
+def test_checkpoints_of_an_unknown_run_are_not_gone_on_with(tmp_path):
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")
+    with pytest.raises(ValueError, match="holds a run with another config"):
+        claim(tmp_path, "mine")
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Cannot make the output folder .* give another --output-dir"):
+        claim(tmp_path / "file" / "run", "mine")
+
+
+def test_fingerprint_is_of_what_decides_the_outcome(tiny_config):
+    def mark(*overrides: str) -> str:
+        return fingerprint(tiny_config("run", *overrides))
+
+    assert mark() == mark() == mark("train.output_dir=elsewhere") == mark("train.log_period=5")
+    assert mark() != mark("train.seed=2")
+    assert mark() != mark("optimizer.lr=0.1")
+
+
+def test_fingerprint_sees_other_annotations(tiny_config, tiny_data, tmp_path):
+    images, _, annotations = tiny_data.rpartition(":")
+    file = tmp_path / "annotations.json"
+
+    def mark() -> str:
+        config = tiny_config("run")
+        config.dataloader.train.dataset.names = register_coco_folder(f"{images}:{file}")
+        run_once._annotations.cache_clear()
+        return fingerprint(config)
+
+    content = json.loads(Path(annotations).read_text())
+    file.write_text(json.dumps(content))
+    before = mark()
+    assert mark() == before
+    content["annotations"].pop()
+    file.write_text(json.dumps(content))
+    assert mark() != before
+
+
+def test_fingerprint_needs_no_test_data_that_are_not_used(tiny_config):
+    config = tiny_config("run")
+    config.dataloader.test.dataset.names = "of_nobody"
+    MetadataCatalog.get("of_nobody").set(json_file="nowhere.json")
+    try:
+        with pytest.raises(ValueError, match="No dataset is registered as 'of_nobody'"):
+            fingerprint(config)
+        config.dataloader.evaluator = None
+        assert fingerprint(config)
+    finally:
+        MetadataCatalog.remove("of_nobody")
