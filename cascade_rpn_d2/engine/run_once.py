@@ -49,7 +49,7 @@ def train_once(config: DictConfig, mark: str) -> Results:
     return train(config, resume=True) if done is None else done
 
 
-def test_once(config: DictConfig, mark: str, weights: str) -> Results:
+def evaluate_once(config: DictConfig, mark: str, weights: str) -> Results:
     """Evaluate an experiment with the weights of another unless that is done.
 
     Args:
@@ -76,8 +76,11 @@ def test_once(config: DictConfig, mark: str, weights: str) -> Results:
 def claim(folder: Path, mark: str) -> None:
     """Make the folder of a run and mark it. Call it in all processes.
 
+    A run that has left nothing behind but its mark, such as one with a misprint, gives way.
+
     Raises:
-        ValueError: if it holds a run with another mark, or one without a mark.
+        ValueError: if the folder holds checkpoints, results or proposals of a run with another
+            mark, or checkpoints or results of one without.
         OSError: if it cannot be made.
     """
     of_main_process(lambda: _claim(folder, mark))
@@ -127,7 +130,10 @@ def _annotations(dataset: str) -> str:
 
 def _claim(folder: Path, mark: str) -> None:
     found = mark_of(folder)
-    if found != mark and (found is not None or (folder / "last_checkpoint").exists()):
+    done = [folder / "last_checkpoint", folder / f"{_FINAL}.json"]
+    if found is not None:  # without a mark a file of proposals may be the user's own
+        done += folder.rglob("*.npz")
+    if found != mark and any(file.exists() for file in done):
         raise ValueError(
             f"{folder} holds a run with another config or other data: give another --output-dir, "
             "or remove it."

@@ -24,21 +24,35 @@ def test_a_finished_run_is_read(tiny_config, tmp_path, monkeypatch):
         train_once(tiny_config("run", "train.max_iter=2"), "another")
 
 
-def test_a_folder_is_claimed_by_one_run(tmp_path):
+def test_a_run_that_has_done_nothing_gives_way(tmp_path):
     folder = tmp_path / "outer" / "run"
     assert mark_of(folder) is None and results_in(folder) is None
-    claim(folder, "one")
-    claim(folder, "one")
-    assert mark_of(folder) == "one"
+    for mark in ("one", "one", "another"):
+        claim(folder, mark)
+        assert mark_of(folder) == mark
+
+
+@pytest.mark.parametrize("file", ["last_checkpoint", "evaluation_final.json", "p.npz.parts/0.npz"])
+def test_a_run_that_has_done_something_does_not(tmp_path, file):
+    claim(tmp_path, "one")
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    claim(tmp_path, "one")
     with pytest.raises(ValueError, match="give another --output-dir, or remove it"):
-        claim(folder, "another")
-    assert mark_of(folder) == "one"
+        claim(tmp_path, "another")
+    assert mark_of(tmp_path) == "one"
 
 
 def test_checkpoints_of_an_unknown_run_are_not_gone_on_with(tmp_path):
     (tmp_path / "last_checkpoint").write_text("model_final.pth")
     with pytest.raises(ValueError, match="holds a run with another config"):
         claim(tmp_path, "mine")
+
+
+def test_proposals_of_the_user_s_own_are_in_nobody_s_way(tmp_path):
+    (tmp_path / "proposals.npz").touch()
+    claim(tmp_path, "mine")
+    assert mark_of(tmp_path) == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
