@@ -18,3 +18,15 @@ lr_multiplier_1x = L(step_schedule)(
     # mmdet 3.x; the authors' code starts from 1/3.
     warmup_factor=0.001,
 )
+
+# Fine-tuning of a trained detector: an epoch each at 0.02, 0.002 and 0.0002 (Guided Anchoring,
+# section 4.2).
+lr_multiplier_finetune = L(step_schedule)(
+    max_iter="${train.max_iter}",
+    milestones=[7_330, 14_660],
+    length=21_990,  # 3 epochs
+    gamma=0.1,
+    # Open; as in the other schedules, for the rate is a hundred times that of the training's end.
+    warmup_iters=500,
+    warmup_factor=0.001,
+)

@@ -18,7 +18,7 @@ from cascade_rpn_d2.model_zoo import instantiate_model
 from cascade_rpn_d2.modeling import CascadeRPN
 from cascade_rpn_d2.reproduce import SCALES
 
-EXPERIMENTS = [name for name in model_zoo.list_configs() if name.endswith("_1x.py")]
+EXPERIMENTS = [n for n in model_zoo.list_configs() if n.endswith("_1x.py") or "/finetune_" in n]
 # Proposals by a CascadeRPN: two anchors of Cascade RPN's tables are of Detectron2's own RPN, and
 # most of Guided Anchoring's rows are.
 STAGED = [
@@ -130,6 +130,7 @@ def test_names_follow_the_pattern():
     for name in model_zoo.list_configs():
         if name.startswith(("cascade_rpn/", "guided_anchoring/")):
             backbones = "r50|r101|r152|x101_32x4d|x101_64x4d"
+            schedule = "" if "/finetune_" in name else "_1x"
             assert re.fullmatch(
-                rf"[a-z_]+/(ablations/|authors/)?[a-z0-9_]+_({backbones})_fpn_1x\.py", name
+                rf"[a-z_]+/(ablations/|authors/)?[a-z0-9_]+_({backbones})_fpn{schedule}\.py", name
             )
