@@ -47,25 +47,32 @@ def run_identity(
     Raises:
         OSError: if the weights cannot be read.
     """
-    try:
-        file = PathManager.get_local_path(weights.partition("?")[0])
-        weights_sha256 = sha256_of(file)
-    except Exception as error:  # each kind of address has its own
-        raise OSError(
-            f"The weights {weights} cannot be read ({error}): give a file that is there."
-        ) from error
     feeding = [config.model, config.dataloader.test.mapper]
     images = [
         [r["image_id"], os.path.abspath(r.get("file_name", "")), r.get("width"), r.get("height")]
         for r in records
     ]
     return {
-        "weights_sha256": weights_sha256,
+        "weights_sha256": weights_sha256(weights),
         "config_sha256": digest([plain(OmegaConf.to_container(c, resolve=True)) for c in feeding]),
         "images_sha256": digest(images),
         "topk": topk,
         "chunk_size": chunk_size,
     }
+
+
+def weights_sha256(weights: str) -> str:
+    """Hexadecimal SHA-256 of a checkpoint, given as file or address.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    try:
+        return sha256_of(PathManager.get_local_path(weights.partition("?")[0]))
+    except Exception as error:  # each kind of address has its own
+        raise OSError(
+            f"The weights {weights} cannot be read ({error}): give a file that is there."
+        ) from error
 
 
 def require_identity(folder: Path, identity: Identity) -> None:

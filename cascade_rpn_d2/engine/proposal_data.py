@@ -24,15 +24,15 @@ def use_proposals(
         ValueError: if the config's data take no proposals.
     """
     loader = config.dataloader.get(part)
-    takes_proposals = _takes_proposals(loader)
+    takes = takes_proposals(loader)
     if file is not None:
-        if not takes_proposals:
+        if not takes:
             raise ValueError(
                 f"--{part}-proposals is given, but dataloader.{part}.dataset of the config takes "
                 "no proposal_files: leave it out, or give a config of Fast R-CNN."
             )
         loader.dataset.proposal_files = [file]
-    elif takes_proposals and other_data:
+    elif takes and other_data:
         loader.dataset.proposal_files = None
 
 
@@ -50,18 +50,19 @@ def check_proposals(config: DictConfig, *, training: bool) -> None:
         OSError: if it is not there.
     """
     data = config.dataloader
-    if training and _takes_proposals(data.train):
+    if training and takes_proposals(data.train):
         dataset = data.train.dataset
         # Whether it has all images is seen when the loader is built, which is soon.
         for _, path in pair_with_files(dataset.names, dataset.proposal_files):
             require_proposal_file(path, allow_pickle=dataset.get("allow_pickle", False))
     evaluates = data.get("test") is not None and data.get("evaluator") is not None
-    if evaluates and _takes_proposals(data.test):
+    if evaluates and takes_proposals(data.test):
         dataset = data.test.dataset
         options = {k: dataset[k] for k in ("filter_empty", "allow_pickle") if k in dataset}
         check_proposal_files(dataset.names, dataset.proposal_files, **options)
 
 
-def _takes_proposals(loader: DictConfig | None) -> bool:
+def takes_proposals(loader: DictConfig | None) -> bool:
+    """Whether a loader's dataset is read with files of proposals."""
     dataset = None if loader is None else loader.get("dataset")
     return dataset is not None and "proposal_files" in dataset
