@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from ..engine import dump_proposals, setup_config
 from ..engine.evaluation import Results
 from ..engine.processes import of_main_process
-from ..engine.run_once import fingerprint, mark_of, results_in, test_once, train_once
+from ..engine.run_once import evaluate_once, fingerprint, mark_of, results_in, train_once
 from ..engine.setup import start_logging
 from .report import Report, write_report
 from .scale import Scale
@@ -135,7 +135,7 @@ def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()
             trained = setting.config(row.weights)
             train_once(trained, fingerprint(trained))
             weights = f"{trained.train.output_dir}/model_final.pth"
-            test_once(setting.row_config(row), marks[row], weights)
+            evaluate_once(setting.row_config(row), marks[row], weights)
         else:
             train_once(setting.row_config(row), marks[row])
         of_main_process(
