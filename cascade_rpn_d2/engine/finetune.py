@@ -128,7 +128,7 @@ def finetune_with_proposals(
     claim(folder, mark)
     prepare_run(config)
 
-    of_main_process(lambda: _prepare(config, detector))
+    of_main_process(lambda: prepare_detector(config, detector))
     if generator is not None:
         _dump(config, generator)
     results = {}
@@ -195,9 +195,18 @@ def _fingerprint(
     return fingerprint(marked)
 
 
-def _prepare(config: DictConfig, detector: TrainedDetector) -> None:
+def prepare_detector(config: DictConfig, detector: TrainedDetector) -> None:
+    """Write the weights that a fine-tuning starts from, unless its training has begun.
+
+    Args:
+        config: of the fine-tuning; ``train.init_checkpoint`` is the file to write.
+        detector: what they are made of.
+
+    Raises:
+        OSError, ValueError: as :func:`~..checkpoint.finetune.prepare_finetuning`.
+    """
     if Path(config.train.output_dir, "last_checkpoint").exists():
-        return  # the training has begun
+        return
     prepare_finetuning(
         detector.weights,
         config.train.init_checkpoint,

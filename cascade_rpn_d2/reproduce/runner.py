@@ -15,8 +15,9 @@ from omegaconf import DictConfig
 
 from ..engine import dump_proposals, setup_config
 from ..engine.evaluation import Results
+from ..engine.finetune import TrainedDetector, prepare_detector
 from ..engine.processes import of_main_process
-from ..engine.run_once import evaluate_once, fingerprint, mark_of, results_in, train_once
+from ..engine.run_once import claim, evaluate_once, fingerprint, mark_of, results_in, train_once
 from ..engine.setup import start_logging
 from .report import Report, write_report
 from .scale import Scale
@@ -90,8 +91,9 @@ class Setting:
             made_by = fingerprint(self.config(row.proposals))
             for part in ("train", "test"):
                 config.dataloader[part].dataset.proposal_files = [made_by]
-        if row.weights:
-            config.train.init_checkpoint = fingerprint(self.config(row.weights))
+        starts_from = row.weights or row.fine_tunes
+        if starts_from:
+            config.train.init_checkpoint = fingerprint(self.config(starts_from))
         return fingerprint(config)
 
     def _proposal_file(self, name: str | None, part: str) -> str | None:
@@ -127,17 +129,7 @@ def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()
     for row in chosen:
         start_logging()
         logger.info("%s, row '%s': %s", key, row.name, row.config)
-        if row.proposals:
-            generator = setting.config(row.proposals)
-            train_once(generator, fingerprint(generator))
-            dump(generator, setting.row_config(row), row.proposals)
-        if row.weights:
-            trained = setting.config(row.weights)
-            train_once(trained, fingerprint(trained))
-            weights = f"{trained.train.output_dir}/model_final.pth"
-            evaluate_once(setting.row_config(row), marks[row], weights)
-        else:
-            train_once(setting.row_config(row), marks[row])
+        run(row, setting, marks[row])
         of_main_process(
             lambda: write_report(report(key, table, setting, marks), setting.output_dir)
         )
@@ -161,6 +153,38 @@ def report(key: str, table: Table, setting: Setting, marks: Mapping[Row, str]) -
             measured[row] = found
     options = setting.row_config(next(iter(marks))).train
     return Report(key, table, setting.scale.name, options.max_iter, options.seed, measured)
+
+
+def run(row: Row, setting: Setting, mark: str) -> None:
+    """Run a row, and before it the rows that it takes proposals or weights from.
+
+    Args:
+        row: what to run.
+        setting: what the rows have in common.
+        mark: fingerprint of the row.
+    """
+    config = setting.row_config(row)
+    if row.proposals:
+        generator = setting.config(row.proposals)
+        train_once(generator, fingerprint(generator))
+        dump(generator, config, row.proposals)
+    if row.weights:
+        evaluate_once(config, mark, _trained(row.weights, setting).weights)
+        return
+    if row.fine_tunes:
+        detector = _trained(row.fine_tunes, setting)
+        folder = Path(config.train.output_dir)
+        claim(folder, mark)
+        config.train.init_checkpoint = str(folder / "detector.pth")
+        of_main_process(lambda: prepare_detector(config, detector))
+    train_once(config, mark)
+
+
+def _trained(name: str, setting: Setting) -> TrainedDetector:
+    """An experiment after its training."""
+    config = setting.config(name)
+    train_once(config, fingerprint(config))
+    return TrainedDetector(f"{config.train.output_dir}/model_final.pth", config)
 
 
 def dump(generator: DictConfig, detector: DictConfig, name: str) -> None:

@@ -12,6 +12,8 @@ from ..modeling import FPNWithInputs
 
 # Channels of the FPN and of fully connected layers, as the papers have them -> small ones.
 WIDTHS = {256: 64, 1024: 256}
+# Of the schedule that the small one stands for.
+ITERATIONS_1X = 87_960
 _WIDTH_KEYS = (
     "in_channels",
     "out_channels",
@@ -50,8 +52,13 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
         # Which level an RoI is read from: as for COCO, relative to the anchors.
         pooler.canonical_box_size = 224 * _anchor_scale(small.proposal_generator) / 8
     _take_data(config.dataloader, base.dataloader)
+    share, schedule = config.train.max_iter / ITERATIONS_1X, config.lr_multiplier
     for key in ("optimizer", "lr_multiplier", "train"):
         config[key] = base[key]
+    if share != 1:  # a fine-tuning, whose schedule is its own
+        schedule.warmup_iters = round(share * base.lr_multiplier.warmup_iters)
+        config.lr_multiplier = schedule
+        config.train.max_iter = round(share * base.train.max_iter)
 
 
 def _narrow(node: Any) -> None:

@@ -26,6 +26,7 @@ class Row:
         proposals: name of the experiment that makes the proposals, for a Fast R-CNN.
         weights: name of the experiment whose trained weights are evaluated, for a row that differs
             from it at test alone.
+        fine_tunes: name of the experiment whose trained detector is fine-tuned on ``proposals``.
         seconds: published time for an image.
     """
 
@@ -34,6 +35,7 @@ class Row:
     published: tuple[float | None, ...]
     proposals: str | None = None
     weights: str | None = None
+    fine_tunes: str | None = None
     seconds: float | None = None
 
 

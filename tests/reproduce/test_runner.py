@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from cascade_rpn_d2.engine import Trainer, run_once
 from cascade_rpn_d2.reproduce import SCALES, Report, Row, Setting, Table, reproduce
@@ -126,8 +127,8 @@ def test_a_row_that_differs_at_test_alone_has_the_weights_of_another(
         trained.append(config.train.output_dir)
         return original(config, resume=resume)
 
-    original = runner.train
-    monkeypatch.setattr(runner, "train", train)
+    original = run_once.train
+    monkeypatch.setattr(run_once, "train", train)
     guided = "guided_anchoring/ga_rpn_r50_fpn_1x.py"
     metrics = ("box_proposals/AR@100",)
     rows = (
@@ -148,6 +149,29 @@ def test_a_row_that_differs_at_test_alone_has_the_weights_of_another(
     # Other weights are another experiment, even if nothing else differs.
     others = replace(rows[0], weights="guided_anchoring/ablations/viou_3_shapes_r50_fpn_1x.py")
     assert setting().fingerprint(others) != setting().fingerprint(rows[0])
+
+
+def test_a_fine_tuning_starts_from_a_trained_detector(
+    setting: Callable[..., Setting], tmp_path: Path
+):
+    faster = "guided_anchoring/faster_rcnn_r50_fpn_1x.py"
+    row = Row(
+        "On RPN's proposals",
+        "guided_anchoring/finetune_faster_rcnn_with_rpn_proposals_r50_fpn.py",
+        (37.3,),
+        proposals="guided_anchoring/rpn_r50_fpn_1x.py",
+        fine_tunes=faster,
+    )
+    report = reproduce("p/t", Table("Fine-tuning", ("bbox/AP",), "test-dev", (row,)), setting())
+    assert report.values(row)[0] is not None
+    trained = torch.load(tmp_path / Path(faster).with_suffix("") / "model_final.pth")["model"]
+    folder = setting().run_dir(row.config or "")
+    started = torch.load(folder / "detector.pth")["model"]
+    assert not any(name.startswith("proposal_generator") for name in started)
+    name = "roi_heads.box_predictor.bbox_pred.weight"
+    torch.testing.assert_close(started[name], 2 * trained[name])  # half the deviations
+    log = (folder / "log.txt").read_text()
+    assert "detector.pth" in log
 
 
 def test_every_row_has_the_budget_seed_and_data_of_the_setting(setting: Callable[..., Setting]):

@@ -78,3 +78,13 @@ def test_full_has_the_geometry_of_the_authors():
     assert list(config.model.pixel_mean) == [102.9801, 115.9465, 122.7717]
     assert config.train.max_iter == 87_960 and config.dataloader.train.total_batch_size == 16
     model_zoo.instantiate_model(config)
+
+
+def test_tiny_keeps_a_schedule_of_its_own_in_proportion():
+    name = "guided_anchoring/finetune_faster_rcnn_with_proposals_r50_fpn.py"
+    config = model_zoo.get_config(name)
+    SCALES["tiny"].adapt(config, False)
+    whole = model_zoo.get_config("demo/rpn.py")
+    assert config.train.max_iter == round(whole.train.max_iter / 4)
+    assert config.lr_multiplier.warmup_iters == whole.lr_multiplier.warmup_iters / 4
+    assert list(config.lr_multiplier.milestones) == [7_330, 14_660]
