@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from detectron2.config import instantiate
+import torch
+from detectron2.config import get_cfg, instantiate
+from detectron2.modeling import build_model
 from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.checkpoint.finetune import fast_rcnn_from_faster
+from cascade_rpn_d2.engine.finetune import TrainedDetector
+from cascade_rpn_d2.model_zoo import instantiate_model
+from cascade_rpn_d2.model_zoo.config_files import detectron2_configs_dir
 
 NAME = "guided_anchoring/finetune_faster_rcnn_with_{}proposals_r50_fpn.py"
 
@@ -62,3 +68,22 @@ def test_a_run_starts_from_what_the_command_has_prepared():
     config = model_zoo.get_config(NAME.format(""))
     config.train.output_dir = "elsewhere"
     assert config.train.init_checkpoint == "elsewhere/detector.pth"
+
+
+def test_the_faster_rcnn_of_detectron2_s_zoo_has_all_that_it_starts_from():
+    cfg = get_cfg()
+    cfg.merge_from_file(f"{detectron2_configs_dir()}/COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml")
+    cfg.MODEL.DEVICE = "meta"
+    config = model_zoo.get_config(NAME.format(""))
+    assert (
+        tuple(cfg.MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS) == TrainedDetector("").regression_weights()
+    )
+    assert list(cfg.MODEL.PIXEL_MEAN) == list(config.model.pixel_mean)
+    assert list(cfg.MODEL.PIXEL_STD) == list(config.model.pixel_std)
+    assert cfg.INPUT.FORMAT == config.dataloader.test.mapper.image_format
+    assert cfg.MODEL.RESNETS.STRIDE_IN_1X1 == config.model.backbone.bottom_up.stages.stride_in_1x1
+    theirs = build_model(cfg).state_dict()
+    with torch.device("meta"):
+        ours = instantiate_model(config).state_dict()
+    kept = fast_rcnn_from_faster(theirs, from_weights=(10, 10, 5, 5), to_weights=(20, 20, 10, 10))
+    assert {k: v.shape for k, v in kept.items()} == {k: v.shape for k, v in ours.items()}
