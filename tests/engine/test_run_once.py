@@ -10,7 +10,14 @@ from detectron2.data import MetadataCatalog
 
 from cascade_rpn_d2.data import register_coco_folder
 from cascade_rpn_d2.engine import run_once
-from cascade_rpn_d2.engine.run_once import claim, fingerprint, mark_of, results_in, train_once
+from cascade_rpn_d2.engine.run_once import (
+    claim,
+    evaluate_once,
+    fingerprint,
+    mark_of,
+    results_in,
+    train_once,
+)
 
 
 def test_a_finished_run_is_read(tiny_config, tmp_path, monkeypatch):
@@ -22,6 +29,18 @@ def test_a_finished_run_is_read(tiny_config, tmp_path, monkeypatch):
     assert again["box_proposals"]["AR@100"] == recall and again == results_in(tmp_path / "run")
     with pytest.raises(ValueError, match="run holds a run with another config or other data"):
         train_once(tiny_config("run", "train.max_iter=2"), "another")
+
+
+def test_an_evaluation_with_the_weights_of_another_run_is_made_once(
+    tiny_config, tmp_path, monkeypatch
+):
+    recall = train_once(tiny_config("run", "train.max_iter=1"), "one")["box_proposals"]["AR@100"]
+    weights = str(tmp_path / "run" / "model_final.pth")
+    for _ in range(2):
+        results = evaluate_once(tiny_config("tested"), "two", weights)
+        assert results["box_proposals"]["AR@100"] == recall
+        monkeypatch.delattr(run_once, "evaluate_checkpoint", raising=False)
+    assert not list((tmp_path / "tested").glob("*.pth"))
 
 
 def test_a_run_that_has_done_nothing_gives_way(tmp_path):
