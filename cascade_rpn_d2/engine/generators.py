@@ -6,20 +6,24 @@ reads its maps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.structures import ImageList
+from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from ..evaluation import ProposalsOfDetector
 from ..modeling import CascadeRPN, Grid
+from ..modeling.guided_anchors import GuidedAnchors
 from ..modeling.proposal_generator import StageStep
+from .labelled_images import read_record
 from .predictor import BatchPredictor
 
 
@@ -37,6 +41,30 @@ class Trace:
     generator: CascadeRPN
     grids: list[Grid]
     steps: list[StageStep]
+    to_image: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class AnchorTrace:
+    """The guided anchors of one image.
+
+    Args:
+        grids: the L levels.
+        anchors: (S, A, 4) XYXY of all cells, level by level, in pixels of the image as the model
+            sees it, not clipped.
+        probability: (S,) that there is an object's centre in a cell.
+        active: (S,) bool, the cells whose anchors take part.
+        offset: where in a cell its centre is, in cells: 0 for the upper left corner.
+        padded_size: height and width in those pixels, padding included.
+        to_image: factors (x, y) from those pixels to pixels of the image that was given.
+    """
+
+    grids: list[Grid]
+    anchors: Tensor
+    probability: Tensor
+    active: Tensor
+    offset: float
+    padded_size: tuple[int, int]
     to_image: tuple[float, float]
 
 
@@ -69,6 +97,32 @@ def proposals_only(predictor: BatchPredictor) -> BatchPredictor:
         image_format=predictor.image_format,
         resize=predictor.resize,
     )
+
+
+def run_proposals(
+    predictor: BatchPredictor, records: Sequence[dict[str, Any]], *, batch_size: int = 4
+) -> Iterator[tuple[dict[str, Any], Instances]]:
+    """The proposals of the images of a dataset, one at a time, with a bar that shows how far it is.
+
+    Args:
+        predictor: with a model of proposals only, or a detector.
+        records: Detectron2's dicts of the images.
+        batch_size: images that are read at once.
+
+    Yields:
+        A record, and its ``proposal_boxes`` in pixels of the image with ``objectness_logits``.
+
+    Raises:
+        ValueError: if the model makes no proposals.
+        OSError: if an image cannot be read.
+    """
+    propose = proposals_only(predictor)
+    iterator = iter(records)
+    with tqdm(total=len(records), unit="image", disable=None) as bar:
+        while batch := list(islice(iterator, batch_size)):
+            outputs = propose([read_record(record) for record in batch])
+            yield from zip(batch, (output["proposals"] for output in outputs), strict=True)
+            bar.update(len(batch))
 
 
 def read_maps(model: nn.Module, inputs: dict[str, Any]) -> tuple[ImageList, Mapping[str, Tensor]]:
@@ -142,3 +196,54 @@ def trace(predictor: BatchPredictor, image: npt.NDArray[np.uint8]) -> Trace:
     grids, steps = generator.trace(images, maps)
     height, width = images.image_sizes[0]
     return Trace(generator, grids, steps, (inputs["width"] / width, inputs["height"] / height))
+
+
+@torch.no_grad()
+def trace_anchors(predictor: BatchPredictor, image: npt.NDArray[np.uint8]) -> AnchorTrace:
+    """Where a model has anchors on an image, and their shapes.
+
+    Args:
+        predictor: with a model of guided anchors; see :func:`anchor_guide_of`.
+        image: (H, W, 3) uint8 in BGR order.
+
+    Raises:
+        ValueError: if the model has no guided anchors, or anchors that are not finite.
+    """
+    guide = anchor_guide_of(predictor.model)
+    inputs = predictor.preprocess(image)
+    images, maps = read_maps(predictor.model, inputs)
+    found: GuidedAnchors = guide.trace(maps)
+    active = found.active[0].cpu()
+    anchors = found.anchors[0].cpu().unflatten(0, (len(active), -1))
+    if not anchors.isfinite().all():
+        raise ValueError("The anchors are not finite: the model has diverged, give other weights.")
+    height, width = images.image_sizes[0]
+    padded_height, padded_width = images.tensor.shape[-2:]
+    return AnchorTrace(
+        found.grids,
+        anchors,
+        found.probability[0].cpu(),
+        active,
+        float(guide.anchor_generator.offset),
+        (padded_height, padded_width),
+        (inputs["width"] / width, inputs["height"] / height),
+    )
+
+
+def anchor_guide_of(model: nn.Module) -> Any:
+    """The part of a model that has guided anchors: its proposal generator, or the whole model.
+
+    It is known by its ``location_threshold``; besides it has an ``anchor_generator`` and
+    ``trace(features) -> GuidedAnchors``.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for part in (getattr(model, "proposal_generator", None), model):
+        if hasattr(part, "location_threshold"):
+            return part
+    generator = getattr(model, "proposal_generator", None)
+    raise ValueError(
+        f"{type(model if generator is None else generator).__name__} has no guided anchors: give a "
+        "config such as guided_anchoring/ga_rpn_r50_fpn_1x.py."
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -38,6 +39,14 @@ class ModelChoice:
             ValueError: if config or overrides do not exist.
         """
         return apply_overrides(get_config(self.config_file), self.overrides)
+
+    def description(self) -> dict[str, Any]:
+        """Where the model is from, as words for a file."""
+        return {
+            "config": self.config_file,
+            "weights": self.weights or "of the zoo",
+            "overrides": list(self.overrides),
+        }
 
     def load(self, device: str | None = None, *, trained: bool = True) -> BatchPredictor:
         """The predictor of the model; see :func:`.load_predictor`."""
@@ -88,3 +97,11 @@ def choose_models(
         ModelChoice(name, file, None if given == ZOO_WEIGHTS else given, tuple(overrides))
         for name, file, given in triples
     ]
+
+
+def choose_model(
+    config_file: str, weights: str | None = None, overrides: Sequence[str] = ()
+) -> ModelChoice:
+    """The model of a command line that takes only one; arguments as of :func:`choose_models`."""
+    (model,) = choose_models([config_file], [weights] if weights else [], overrides=overrides)
+    return model

@@ -1,11 +1,16 @@
-"""Find out before the work rather than after it that a file cannot be written."""
+"""Find out before the work rather than after it that a file cannot be written, and write it."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
+
+from ..checkpoint import write_atomically
 
 
 def prepare_file(path: str | os.PathLike[str], example: str) -> Path:
@@ -41,3 +46,13 @@ def prepare_picture(path: str | os.PathLike[str]) -> Path:
     if not file.suffix or not cv2.haveImageWriter(str(file)):
         raise ValueError(f"Cannot write '{file}': name it *.png or *.jpg.")
     return file
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write numbers and words as json that people can read.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))

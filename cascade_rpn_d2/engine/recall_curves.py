@@ -8,10 +8,8 @@ from a model.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from detectron2.structures import Instances
 from tabulate import tabulate
-from tqdm import tqdm
 
-from ..checkpoint import write_atomically
 from ..evaluation import ProposalRecallEvaluator
 from ..evaluation.matching import IOU_THRESHOLDS
-from .generators import proposals_only
-from .labelled_images import read_record
+from .generators import run_proposals
 from .model_choices import ModelChoice
+from .output_files import write_json
 from .predictor import BatchPredictor
 
 NUMBERS = (1, 2, 5, 10, 20, 50, 100, 200, 300, 500, 1000)
@@ -82,18 +78,8 @@ def measure_recall(
         ValueError: if the model makes no proposals, or the dataset has no objects.
         OSError: if an image cannot be read.
     """
-    propose = proposals_only(predictor)
-
-    def found() -> Iterator[tuple[dict[str, Any], Instances]]:
-        bar = tqdm(total=len(records), unit="image", disable=None)
-        iterator = iter(records)
-        with bar:
-            while batch := list(islice(iterator, batch_size)):
-                outputs = propose([read_record(record) for record in batch])
-                yield from zip(batch, (x["proposals"] for x in outputs), strict=True)
-                bar.update(len(batch))
-
-    return recall_of_proposals(dataset, found(), numbers)
+    found = run_proposals(predictor, records, batch_size=batch_size)
+    return recall_of_proposals(dataset, found, numbers)
 
 
 def recall_of_proposals(
@@ -150,9 +136,7 @@ def write_recall(
         "iou_thresholds": [round(float(t), 2) for t in IOU_THRESHOLDS],
         "models": {
             model.name: {
-                "config": model.config_file,
-                "weights": model.weights or "of the zoo",
-                "overrides": list(model.overrides),
+                **model.description(),
                 "AR": {str(int(n)): mean for n, mean in curves[model.name].averages()},
                 "recall": {
                     str(n): curves[model.name].against_iou(n) for n in curves[model.name].numbers
@@ -161,4 +145,4 @@ def write_recall(
             for model in models
         },
     }
-    write_atomically(path, lambda file: file.write((json.dumps(content, indent=2) + "\n").encode()))
+    write_json(path, content)

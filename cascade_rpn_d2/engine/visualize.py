@@ -28,7 +28,7 @@ from .convolution_pictures import (
 )
 from .generators import trace
 from .labelled_images import choose_dataset, choose_images, load_records, pick_images, read_record
-from .model_choices import ModelChoice, choose_models
+from .model_choices import ModelChoice, choose_model, choose_models
 from .output_files import prepare_file, prepare_picture
 from .recall_curves import NUMBERS, measure_recall, recall_table, write_recall
 from .regression_targets import DELTAS, load_for_targets, measure_targets, targets_table
@@ -121,7 +121,7 @@ def visualize_sampling(
     Returns:
         Which cells were drawn, and what was left out.
     """
-    model = _one_model(config_file, weights, overrides)
+    model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     cells = [Cell.parse(text) for text in cell or ()]
     image, what = _one_image(model, input, dataset, data, image_id)
@@ -182,7 +182,7 @@ def visualize_targets(
     Returns:
         The table of means and standard deviations.
     """
-    model = _one_model(config_file, weights, overrides)
+    model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     name = choose_dataset(model.config(), dataset, data)
     records = load_records(name)[:max_images]
@@ -257,11 +257,6 @@ def visualize_recall(
         f"Average recall on '{name}' (per cent):\n\n{recall_table(curves)}\n\n"
         f"The curves: {picture}, their values: {values}"
     )
-
-
-def _one_model(config_file: str, weights: str | None, overrides: Sequence[str]) -> ModelChoice:
-    (model,) = choose_models([config_file], [weights] if weights else [], overrides=overrides)
-    return model
 
 
 def _one_image(

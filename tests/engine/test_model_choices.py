@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cascade_rpn_d2.engine.model_choices import choose_models
+from cascade_rpn_d2.engine.model_choices import choose_model, choose_models
 
 
 def test_configs_pair_up_with_weights_and_named_models_follow():
@@ -38,3 +38,14 @@ def test_overrides_reach_the_config():
 def test_models_that_cannot_be_told_apart_or_paired_up(given, message):
     with pytest.raises(ValueError, match=message):
         choose_models(**given)
+
+
+def test_one_model_is_described_by_where_it_is_from():
+    model = choose_model("demo/rpn.py", "w.pth", ["k=v"])
+    assert model.name == "rpn"
+    assert model.description() == {
+        "config": "demo/rpn.py",
+        "weights": "w.pth",
+        "overrides": ["k=v"],
+    }
+    assert choose_model("demo/rpn.py").description()["weights"] == "of the zoo"

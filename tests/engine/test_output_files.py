@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from cascade_rpn_d2.engine.output_files import prepare_file, prepare_picture
+from cascade_rpn_d2.engine.output_files import prepare_file, prepare_picture, write_json
 
 
 def test_folders_are_made_and_nothing_else(tmp_path):
@@ -24,3 +26,12 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="Cannot make the folder"):
         prepare_file(tmp_path / "file" / "x.json", "x.json")
+
+
+def test_json_can_be_read_by_programs_and_people(tmp_path):
+    file = tmp_path / "x.json"
+    write_json(file, {"a": {"b": [1, 2.5]}})
+    assert json.loads(file.read_text()) == {"a": {"b": [1, 2.5]}}
+    assert file.read_text().endswith("}\n") and len(file.read_text().splitlines()) == 8
+    with pytest.raises(OSError, match="Could not write"):
+        write_json(tmp_path / "missing" / "x.json", {})
