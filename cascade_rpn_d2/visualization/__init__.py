@@ -1,13 +1,17 @@
-"""Pictures of proposals, stages, sampling points, detections and curves.
+"""Pictures of proposals, stages, guided anchors, sampling points, detections and curves.
 
 Everything takes and returns images as (H, W, 3) uint8 arrays in RGB order.
 """
 
 from .canvas import save_image
+from .color_bar import color_bar, map_colors
 from .convolutions import Sampling, draw_convolutions
 from .curves import plot_recall_curves, recall_figure
+from .densities import Density, densities_figure, plot_densities
 from .detections import draw_detections
+from .guided_anchors import AnchorLevel, draw_guided_anchors
 from .histograms import histograms_figure, plot_histograms
+from .iou_counts import iou_counts_figure, plot_iou_counts
 from .lines import lines_figure, plot_lines
 from .panels import Key, Panel, panel_grid
 from .proposals import draw_ground_truth, draw_proposals, recall_caption
@@ -22,21 +26,30 @@ from .sampling_points import (
 from .stages import draw_stages
 
 __all__ = [
+    "AnchorLevel",
+    "Density",
     "Key",
     "Panel",
     "Sampling",
+    "color_bar",
     "deformed_points",
+    "densities_figure",
     "draw_convolutions",
     "draw_detections",
     "draw_ground_truth",
+    "draw_guided_anchors",
     "draw_proposals",
     "draw_sampling_points",
     "draw_stages",
     "grid_points",
     "histograms_figure",
+    "iou_counts_figure",
     "lines_figure",
+    "map_colors",
     "panel_grid",
+    "plot_densities",
     "plot_histograms",
+    "plot_iou_counts",
     "plot_lines",
     "plot_recall",
     "plot_recall_curves",

@@ -66,7 +66,7 @@ def draw_proposals(
     canvas = rescale(as_rgb(image), scale)
     best_first = sort_by_score(as_boxes(boxes), scores)[:top]
     if gt_boxes is None:
-        _draw_ranked(canvas, best_first * scale)
+        draw_ranked(canvas, best_first * scale)
         return canvas
     canvas = fade(canvas, _BACKGROUND_FADE, (0, 0, 0))
     objects = as_boxes(gt_boxes)
@@ -153,7 +153,7 @@ def rank_colors(count: int) -> list[Color]:
     return [(int(red), int(green), int(blue)) for red, green, blue in colors]
 
 
-def _draw_ranked(canvas: RGBImage, boxes: npt.NDArray[np.float64]) -> None:
+def draw_ranked(canvas: RGBImage, boxes: npt.NDArray[np.float64]) -> None:
     """Outline boxes with the first on top."""
     colors = rank_colors(len(boxes))
     rest = 0.9 if len(boxes) <= _FEW else 0.6
