@@ -1,29 +1,43 @@
 #!/usr/bin/env python
-"""Draw the pictures of the Cascade RPN paper from any config and checkpoint.
+"""Draw the pictures of the papers from any config and checkpoint.
 
-    visualize.py stages   --config-file demo/cascade_rpn.py --output stages.png
-    visualize.py sampling --config-file demo/cascade_rpn.py --output sampling.png
-    visualize.py targets  --config-file demo/cascade_rpn.py --output targets.png
-    visualize.py recall   --model "Cascade RPN" demo/cascade_rpn.py - --output recall.png
+    visualize.py stages        --config-file demo/cascade_rpn.py --output stages.png
+    visualize.py sampling      --config-file demo/cascade_rpn.py --output sampling.png
+    visualize.py targets       --config-file demo/cascade_rpn.py --output targets.png
+    visualize.py recall        --model "Cascade RPN" demo/cascade_rpn.py - --output recall.png
+    visualize.py anchors       --config-file $run/config.yaml --weights $run/model_final.pth \\
+                               --output anchors.png
+    visualize.py anchor-shapes --config-file $run/config.yaml --weights $run/model_final.pth \\
+                               --output shapes.png
+    visualize.py iou           --model GA-RPN $run/config.yaml $run/model_final.pth \\
+                               --model RPN $other/config.yaml $other/model_final.pth \\
+                               --output iou.png
 
-stages    proposals of every stage beside each other (Figures 4 and 5)
-sampling  where plain, dilated, deformable and adaptive convolutions read (Figure 3)
-targets   distribution of the regression targets of every stage (Figure 1a), and their means and
-          standard deviations: the regression statistics of a dataset
-recall    recall against IoU, and average recall against the number of proposals
+stages         proposals of every stage, or of several models, beside each other (Cascade RPN,
+               Figures 4 and 5; Guided Anchoring, Figure 5)
+sampling       where plain, dilated, deformable and adaptive convolutions read (Cascade RPN,
+               Figure 3)
+targets        distribution of the regression targets of every stage (Cascade RPN, Figure 1a), and
+               their means and standard deviations: the regression statistics of a dataset
+recall         recall against IoU, and average recall against the number of proposals
+anchors        guided anchors, the probability of a centre, and aspect ratios (Guided Anchoring,
+               Figure 4)
+anchor-shapes  distribution of scales and aspect ratios of objects, guided anchors and a sliding
+               window (Guided Anchoring, Figure 6)
+iou            how many proposals overlap with an object how well (Guided Anchoring, Figure 3)
 
-Images are those of the config's test data, of another dataset (--dataset, --data) or, for stages
-and sampling, one's own (--input). visualize.py COMMAND --help has the options of each.
+Images are those of the config's test data, of another dataset (--dataset, --data) or, for stages,
+sampling and anchors, one's own (--input). visualize.py COMMAND --help has the options of each.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cascade_rpn_d2  # noqa: F401  (registers the components)
-from cascade_rpn_d2.engine import visualize
+from cascade_rpn_d2.engine import visualize, visualize_guided
 from cascade_rpn_d2.engine.messages import mendable_message
 from cascade_rpn_d2.engine.recall_curves import NUMBERS
 
@@ -35,13 +49,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
-    add = _command(commands, "stages", several=True, images=True)
-    add("--num-images", type=_positive, default=4, help="rows of the picture (default: 4)")
-    add("--image-ids", nargs="+", help="ids of the dataset's images to show")
+    add = _command(commands, "stages", visualize.visualize_stages, several=True, images=True)
+    _add_choice_of_images(add, default=4)
     add("--top", type=_positive, help="proposals of an image (default: 100; own images: 20)")
     add("--width", type=_positive, default=1120, help="pixels of the picture (default: 1120)")
 
-    add = _command(commands, "sampling", images=True)
+    add = _command(commands, "sampling", visualize.visualize_sampling, images=True)
     add("--image-id", help="id of the dataset's image to show")
     add(
         "--cell",
@@ -56,11 +69,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--width", type=_positive, default=1000, help="pixels of the picture (default: 1000)")
 
-    add = _command(commands, "targets")
+    add = _command(commands, "targets", visualize.visualize_targets)
     add("--max-images", type=_positive, help="look at the first so many images only")
     add("--first-stage", action="store_true", help="measure stage 1 only, which needs no weights")
 
-    add = _command(commands, "recall", several=True)
+    add = _command(commands, "recall", visualize.visualize_recall, several=True)
     add("--at", type=_positive, default=100, help="proposals of the curve over IoU (default: 100)")
     add(
         "--numbers",
@@ -70,12 +83,38 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help=f"numbers of proposals (default: {' '.join(map(str, NUMBERS))})",
     )
     add("--batch-size", type=_positive, default=4, help="images at once (default: 4)")
+
+    add = _command(commands, "anchors", visualize_guided.visualize_anchors, images=True)
+    _add_choice_of_images(add, default=3)
+    add("--top", type=_positive, default=50, help="anchors of an image (default: 50)")
+    add("--width", type=_positive, default=1120, help="pixels of the picture (default: 1120)")
+
+    add = _command(commands, "anchor-shapes", visualize_guided.visualize_anchor_shapes)
+    add("--max-images", type=_positive, help="look at the first so many images only")
+    add(
+        "--baseline",
+        default=visualize_guided.BASELINE,
+        metavar="CONFIG",
+        help="config of the sliding window's anchors (default: %(default)s)",
+    )
+
+    add = _command(commands, "iou", visualize_guided.visualize_iou, several=True)
+    add("--limit", type=_positive, default=1000, help="proposals of an image (default: 1000)")
+    add("--batch-size", type=_positive, default=4, help="images at once (default: 4)")
     return parser.parse_args(argv)
 
 
-def _command(commands, name: str, *, several: bool = False, images: bool = False):
+def _command(
+    commands,
+    name: str,
+    run: Callable[..., str],
+    *,
+    several: bool = False,
+    images: bool = False,
+):
     """A subcommand with the options that all have; returns its ``add_argument``."""
     parser = commands.add_parser(name)
+    parser.set_defaults(run=run)
     add = parser.add_argument
     repeatable = {"action": "append", "default": []} if several else {}
     add(
@@ -111,11 +150,21 @@ def _command(commands, name: str, *, several: bool = False, images: bool = False
     return add
 
 
+def _add_choice_of_images(add, default: int) -> None:
+    add(
+        "--num-images",
+        type=_positive,
+        default=default,
+        help=f"rows of the picture (default: {default})",
+    )
+    add("--image-ids", nargs="+", help="ids of the dataset's images to show")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and print what came of it."""
     args = vars(parse_args(argv))
-    command = args.pop("command")
-    print(getattr(visualize, f"visualize_{command}")(**args))
+    del args["command"]
+    print(args.pop("run")(**args))
 
 
 def _positive(text: str) -> int:

@@ -40,6 +40,8 @@ def test_models_are_given_in_two_ways(tool):
         ["stages", "--output", "x.png", "--top", "0"],
         ["stages", "--output", "x.png", "--dataset", "a", "--data", "b:c"],
         ["recall", "--output", "x.png", "--input", "a.png"],  # nothing to find there
+        ["iou", "--output", "x.png", "--limit", "0"],
+        ["anchor-shapes", "--output", "x.png", "--config-file", "a.py", "--input", "a.png"],
     ],
 )
 def test_arguments_that_do_not_work(tool, words, capsys):
@@ -48,13 +50,24 @@ def test_arguments_that_do_not_work(tool, words, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["stages", "sampling", "targets", "recall"])
-def test_every_command_draws(tool, command, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("stages", "tiny_cascade_rpn"),
+        ("sampling", "tiny_cascade_rpn"),
+        ("targets", "tiny_cascade_rpn"),
+        ("recall", "tiny_cascade_rpn"),
+        ("anchors", "tiny_guided_anchor_rpn"),
+        ("anchor-shapes", "tiny_guided_anchor_rpn"),
+        ("iou", "tiny_cascade_rpn"),
+    ],
+)
+def test_every_command_draws(tool, command, name, tmp_path, capsys):
     data = write_dataset(tmp_path / "data", images=2)
-    weights = write_weights("tiny_cascade_rpn", tmp_path)
+    weights = write_weights(name, tmp_path)
     output = tmp_path / "picture.png"
     tool.main(
-        [command, "--config-file", tiny_config_file("tiny_cascade_rpn"), "--weights", weights]
+        [command, "--config-file", tiny_config_file(name), "--weights", weights]
         + ["--data", data, "--output", str(output), "--device", "cpu"]
     )
     assert cv2.imread(str(output)).std() > 10
