@@ -217,7 +217,7 @@ class ActiveCells:
             step = torch.arange(3, device=places.device)
             around = step[:, None] * (width + 2) + step  # (3, 3)
             index = corner[:, None] + around.flatten()  # (Mi, 9)
-            found.append(rows.index_select(0, index.flatten()).view(len(index), -1))
+            found.append(rows.index_select(0, index.flatten()).view(len(index), 9 * channels))
         return torch.cat(found)
 
     def neighborhood_masks(self) -> list[Tensor]:

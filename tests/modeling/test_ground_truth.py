@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
 from cascade_rpn_d2.modeling import Grid, GroundTruth
-from cascade_rpn_d2.modeling.ground_truth import valid_cells
+from cascade_rpn_d2.modeling.ground_truth import grids_of, valid_cells
 
 
 def image(*boxes: list[float]) -> Instances:
@@ -25,6 +26,27 @@ def test_images_are_padded_to_the_largest_number_of_objects():
 def test_a_batch_without_objects_keeps_a_place():
     truth = GroundTruth.from_instances([image(), image()])
     assert truth.boxes.shape == (2, 1, 4) and not truth.valid.any()
+
+
+def test_classes_are_padded_where_they_are_known():
+    images = [image([0, 0, 1, 1], [1, 1, 2, 2]), image(), image([2, 2, 3, 3])]
+    assert GroundTruth.from_instances(images).classes is None
+    for x in images:
+        x.gt_classes = torch.arange(5, 5 + len(x))
+    truth = GroundTruth.from_instances(images)
+    assert truth.classes.tolist() == [[5, 6], [0, 0], [5, 0]]
+    assert truth.classes_of(torch.tensor([[1, 0, 1]] * 3))[0].tolist() == [6, 5, 6]
+    assert GroundTruth.from_instances(images[1:2]).classes.tolist() == [[0]]
+
+
+def test_classes_that_are_not_known_cannot_be_had():
+    with pytest.raises(ValueError, match="need gt_classes beside gt_boxes"):
+        GroundTruth.from_instances([image()]).classes_of(torch.zeros(1, 1, dtype=torch.long))
+
+
+def test_grids_are_those_of_the_maps():
+    maps = [torch.zeros(1, 2, 4, 5), torch.zeros(1, 2, 2, 3)]
+    assert grids_of(maps, [8, 16]) == [Grid(4, 5, 8), Grid(2, 3, 16)]
 
 
 def test_cells_beyond_the_padded_image_are_not_valid():
