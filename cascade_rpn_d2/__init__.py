@@ -5,7 +5,7 @@ more.
 """
 
 from . import model_zoo as _model_zoo  # registers LazyModel
-from . import modeling as _modeling  # registers generators, heads, backbones
+from . import modeling as _modeling  # registers all that a yacs config can name
 from .data import register_demo_dataset
 
 __version__ = "0.1.0"

@@ -15,6 +15,10 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     ``MODEL.RPN.IN_FEATURES``, ``BATCH_SIZE_PER_IMAGE``, ``POSITIVE_FRACTION``, ``NMS_THRESH``,
     ``PRE_NMS_TOPK_*``, ``POST_NMS_TOPK_*``, ``SMOOTH_L1_BETA``, and ``MODEL.ANCHOR_GENERATOR``.
 
+    ``configs/yacs/guided_anchor_retinanet.yaml`` turns a stock RetinaNet into GA-RetinaNet, which
+    reads ``MODEL.RETINANET`` and, of ``MODEL.GUIDED_ANCHOR``, how anchors are guided and features
+    adapted to them; of ``MODEL.RPN``, how the shapes' samples are drawn.
+
     ``MODEL.ROI_HEADS.NAME = "ResamplingCascadeROIHeads"`` reads the keys of Detectron2's
     ``"CascadeROIHeads"`` and ``MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS``.
 
@@ -73,7 +77,7 @@ def _cascade_rpn() -> CfgNode:
 def _guided_anchor() -> CfgNode:
     node = CfgNode()
 
-    # Of the proposals: regression statistics, IoU thresholds as above, smooth L1.
+    # Of GA-RPN's proposals: regression statistics, IoU thresholds as above, smooth L1.
     node.BBOX_REG_STDS = [0.07, 0.07, 0.11, 0.11]
     node.IOU_THRESHOLDS = [0.7, 0.3, 0.3]
     node.SMOOTH_L1_BETA = 1.0

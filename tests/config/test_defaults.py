@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode, get_cfg, instantiate
 from detectron2.engine import DefaultPredictor
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
@@ -13,7 +13,13 @@ from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config import add_cascade_rpn_config
-from cascade_rpn_d2.modeling import CascadeRPN, GuidedAnchorRPN, ResamplingCascadeROIHeads
+from cascade_rpn_d2.modeling import (
+    CascadeRPN,
+    GuidedAnchorRetinaNet,
+    GuidedAnchorRPN,
+    LastLevelP6P7WithoutReLU,
+    ResamplingCascadeROIHeads,
+)
 
 
 def stock_with_cascade_rpn(name: str, generator: str = "cascade_rpn") -> CfgNode:
@@ -122,8 +128,65 @@ def test_what_a_cascade_of_heads_cannot_do():
         build_model(cfg)
 
 
-def test_default_predictor_serves_it_unmodified(tmp_path):
-    cfg = stock_with_cascade_rpn("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml")
+def ga_retinanet(**retinanet: object) -> CfgNode:
+    cfg = get_cfg()
+    add_cascade_rpn_config(cfg)
+    cfg.merge_from_file(model_zoo.get_config_file("COCO-Detection/retinanet_R_50_FPN_1x.yaml"))
+    cfg.merge_from_file(model_zoo.get_config_file("yacs/guided_anchor_retinanet.yaml"))
+    cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "", "cpu"
+    cfg.MODEL.RESNETS.NORM, cfg.MODEL.RESNETS.DEPTH = "BN", 18
+    cfg.MODEL.RESNETS.RES2_OUT_CHANNELS, cfg.MODEL.FPN.OUT_CHANNELS = 64, 32
+    cfg.MODEL.RETINANET.NUM_CLASSES, cfg.MODEL.RETINANET.NUM_CONVS = 3, 1
+    cfg.MODEL.RETINANET.update(retinanet)
+    return cfg
+
+
+def test_a_stock_retinanet_becomes_ga_retinanet():
+    model = build_model(ga_retinanet())
+    assert isinstance(model, GuidedAnchorRetinaNet)
+    lazy = model_zoo.get_config("guided_anchoring/ga_retinanet_r50_fpn_1x.py").model
+    for ours, theirs in (
+        (model.refinement.assigner, lazy.refinement.assigner),
+        (model.refinement.box_loss, lazy.refinement.box_loss),
+        (model.refinement.cls_loss, lazy.refinement.cls_loss),
+        (model.shape.assigner, lazy.shape.assigner),
+        (model.shape.sampler, lazy.shape.sampler),
+        (model.shape.box_loss, lazy.shape.box_loss),
+        (model.location_loss.assigner, lazy.location_loss.assigner),
+    ):
+        assert vars(ours) == vars(instantiate(theirs))
+    for name in ("refinement", "shape"):
+        assert getattr(model, name).box_coder.stds == (1.0,) * 4
+    assert model.shape.box_coder.max_side_ratio == lazy.shape.box_coder.max_side_ratio
+    assert isinstance(model.backbone.top_block, LastLevelP6P7WithoutReLU)
+    with EventStorage():
+        losses = model([image_with_an_object()])
+    assert {"loss_cls", "loss_box_reg", "loss_anchor_loc", "loss_anchor_shape"} == losses.keys()
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("RETINANET.NORM", "BN", "NORM is '' for GuidedAnchorRetinaNet, not 'BN'"),
+        ("RETINANET.BBOX_REG_LOSS_TYPE", "giou", "is 'smooth_l1' .* not 'giou'"),
+        ("RETINANET.IOU_LABELS", [0, -1, 1], r"takes one value with IOU_LABELS \[0, 1\], or two"),
+        ("GUIDED_ANCHOR.ADAPTION", "none", "ADAPTION 'shape', 'learned' or 'plain', not 'none'"),
+        ("GUIDED_ANCHOR.SHAPE.PREDICTS", "box", "PREDICTS is 'size' .* not 'box'"),
+    ],
+)
+def test_what_ga_retinanet_has_not(key, value, message):
+    cfg = ga_retinanet()
+    cfg.merge_from_list([f"MODEL.{key}", value])
+    with pytest.raises(ValueError, match=message):
+        build_model(cfg)
+
+
+@pytest.mark.parametrize("retinanet", [False, True])
+def test_default_predictor_serves_it_unmodified(tmp_path, retinanet):
+    stock = "COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"
+    cfg = ga_retinanet(PRIOR_PROB=0.5) if retinanet else stock_with_cascade_rpn(stock)
+    cfg.MODEL.GUIDED_ANCHOR.LOCATION.THRESHOLD = 0.0
     model = build_model(cfg)
     torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
     cfg.MODEL.WEIGHTS, cfg.INPUT.MIN_SIZE_TEST = str(tmp_path / "model.pth"), 128
@@ -132,7 +195,7 @@ def test_default_predictor_serves_it_unmodified(tmp_path):
         assert torch.equal(ours, theirs)
     image = np.random.default_rng(0).integers(0, 255, (120, 150, 3), dtype=np.uint8)
     instances = predictor(image)["instances"]
-    assert instances.image_size == (120, 150)
+    assert instances.image_size == (120, 150) and len(instances) > 0
     assert {"pred_boxes", "scores", "pred_classes"} <= set(instances.get_fields())
 
 
