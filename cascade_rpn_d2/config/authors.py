@@ -30,6 +30,8 @@ def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
         model: a proposal network or a detector of this zoo.
         lr_multiplier: its schedule.
     """
+    if model.get("anchor_generator") is not None:  # a detector in one stage
+        model.anchor_generator.offset = 0.5
     generator = model.get("proposal_generator")
     if generator is not None:
         generator.anchor_generator.offset = 0.5

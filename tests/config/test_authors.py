@@ -25,6 +25,13 @@ def test_stock_rpn_keeps_its_numbers_of_proposals():
     assert config.model.proposal_generator.anchor_generator.offset == 0.5
 
 
+def test_a_detector_in_one_stage():
+    config = model_zoo.get_config("guided_anchoring/ga_retinanet_r50_fpn_1x.py")
+    use_authors_geometry(config.model, config.lr_multiplier)
+    assert config.model.anchor_generator.offset == 0.5
+    assert tuple(config.model.pixel_mean) == PIXEL_MEAN
+
+
 def test_a_backbone_with_its_own_deviation_keeps_its_mean():
     config = model_zoo.get_config("demo/cascade_rpn.py")
     before = list(config.model.pixel_mean)
