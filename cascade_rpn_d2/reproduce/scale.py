@@ -47,8 +47,9 @@ def to_tiny(config: DictConfig, own_data: bool) -> None:
         for part in ("train", "test"):
             base.dataloader[part].mapper.augmentations = photographs[part].mapper.augmentations
     shrink(config, base)
-    if not own_data and config.model.get("roi_heads") is not None:
-        config.model.roi_heads.num_classes = num_classes(config.dataloader.train.dataset.names)
+    detector = config.model.get("roi_heads") or config.model
+    if not own_data and "num_classes" in detector:
+        detector.num_classes = num_classes(config.dataloader.train.dataset.names)
 
 
 SCALES = {

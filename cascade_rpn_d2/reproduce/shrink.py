@@ -33,20 +33,21 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
     and all that is measured in anchors with them, and no more proposals are kept than there.
 
     Args:
-        config: an experiment with a FPN of 256 channels and anchors of 8 strides.
+        config: an experiment with a FPN of 256 channels, of proposals or a detector in two stages
+            or one.
         base: a small experiment of proposals, with a FPN of 64 channels.
     """
     model, small = config.model, base.model
-    reads_inputs = is_of(model.backbone, "FPNWithInputs")
-    for key in ("backbone", "pixel_mean", "pixel_std"):
+    _take_backbone(model, small.backbone)
+    for key in ("pixel_mean", "pixel_std"):
         model[key] = small[key]
-    if reads_inputs:
-        model.backbone._target_ = FPNWithInputs
-    for part in ("proposal_generator", "roi_heads"):
+    for part in ("proposal_generator", "roi_heads", "head"):
         if model.get(part) is not None:
             _narrow(model[part])
     if model.get("proposal_generator") is not None:
         _shrink_generator(model.proposal_generator, small.proposal_generator)
+    elif model.get("anchor_generator") is not None:
+        _shrink_anchors(model, small.proposal_generator)
     pooler = model.get("roi_heads", {}).get("box_pooler")
     if pooler is not None:
         # Which level an RoI is read from: as for COCO, relative to the anchors.
@@ -59,6 +60,22 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
         schedule.warmup_iters = round(share * base.lr_multiplier.warmup_iters)
         config.lr_multiplier = schedule
         config.train.max_iter = round(share * base.train.max_iter)
+
+
+def _take_backbone(model: DictConfig, small: DictConfig) -> None:
+    """The ``small`` backbone, with the levels that the one of the model has."""
+    own = model.backbone
+    model.backbone = small
+    if is_of(own, "FPNWithInputs"):
+        model.backbone._target_ = FPNWithInputs
+    top_block = own.get("top_block")
+    if top_block is not None and "in_channels" in top_block:
+        # RetinaNet's, without the finest level and with convolutions that make the coarsest ones.
+        trunk = model.backbone.bottom_up
+        trunk.out_features = own.bottom_up.out_features
+        top_block.in_channels = trunk.stages[-1].out_channels
+        top_block.out_channels = small.out_channels
+        model.backbone.top_block = top_block
 
 
 def _narrow(node: Any) -> None:
@@ -80,25 +97,27 @@ def _narrow(node: Any) -> None:
 
 
 def _shrink_generator(generator: DictConfig, small: DictConfig) -> None:
-    scale = _anchor_scale(small)
-    before = _anchor_scale(generator)
-    generator.anchor_generator.sizes = [
-        [side, *(side * size / own[0] for size in own[1:])]
-        for own, (side,) in zip(
-            generator.anchor_generator.sizes, small.anchor_generator.sizes, strict=True
-        )
-    ]
+    factor = _shrink_anchors(generator, small)
     for key in ("pre_nms_topk", "post_nms_topk"):
         generator[key] = [
             min(own, most) for own, most in zip(generator[key], small[key], strict=True)
         ]
-    for part in (generator.get("location_loss"), *(generator.get("stages") or ())):
-        if part is not None and is_of(part.assigner, "RegionAssigner"):
-            part.assigner.anchor_scale = scale
     for stage in generator.get("stages") or ():
         if stage.align.get("dilation", 1) > 1:
             # Taps on the edges of the anchor, to the nearest cell.
-            stage.align.dilation = max(1, round(stage.align.dilation * scale / before))
+            stage.align.dilation = max(1, round(stage.align.dilation * factor))
+
+
+def _shrink_anchors(owner: DictConfig, small: DictConfig) -> float:
+    """Make the finest anchors of ``owner`` as large as those of the ``small`` generator, and all
+    others and what is measured in anchors by the same factor, which is returned."""
+    anchors = owner.anchor_generator
+    factor = small.anchor_generator.sizes[0][0] / anchors.sizes[0][0]
+    anchors.sizes = [[size * factor for size in level] for level in anchors.sizes]
+    for part in (owner.get("location_loss"), *(owner.get("stages") or ())):
+        if part is not None and is_of(part.assigner, "RegionAssigner"):
+            part.assigner.anchor_scale *= factor
+    return factor
 
 
 def _anchor_scale(generator: DictConfig) -> float:

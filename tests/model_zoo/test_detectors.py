@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from detectron2.config import LazyConfig
+from detectron2.engine import DefaultPredictor
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.config.lazy import is_of
 from cascade_rpn_d2.layers import FixedStatisticsBatchNorm2d
 from cascade_rpn_d2.model_zoo import instantiate_model
 from cascade_rpn_d2.modeling import CascadeRPN, ResamplingCascadeROIHeads
+from cascade_rpn_d2.reproduce import SCALES
 
 
 def toy_batch() -> list[dict[str, object]]:
@@ -113,6 +118,41 @@ def test_the_recipe_of_cascade_rpn_beneath_a_detector():
     assert (config.train.clip_grad_norm, config.train.max_iter) == (35.0, 87_960)
     alone = model_zoo.get_config("cascade_rpn/cascade_rpn_r50_fpn_1x.py")
     assert [s.loc_weight for s in alone.model.proposal_generator.stages] == [10.0, 10.0]
+
+
+def test_the_recipes_of_retinanet():
+    plain, guided = (
+        model_zoo.get_config(f"guided_anchoring/{name}_r50_fpn_1x.py")
+        for name in ("retinanet", "ga_retinanet")
+    )
+    for config in (plain, guided):
+        model = config.model
+        assert config.optimizer.lr == 0.01 and config.train.clip_grad_norm == 35.0
+        assert list(model.backbone.bottom_up.out_features) == ["res3", "res4", "res5"]
+        assert is_of(model.backbone.top_block, "LastLevelP6P7WithoutReLU")
+        assert model.backbone.top_block.in_feature == "res5"
+        assert model.head.num_classes == model.num_classes == 80
+        assert [model.test_score_thresh, model.test_nms_thresh] == [0.05, 0.5]
+        assert [model.test_topk_candidates, model.max_detections_per_image] == [1000, 100]
+        sizes, strides = model.anchor_generator.sizes, model.anchor_generator.strides
+        assert [size[0] / stride for size, stride in zip(sizes, strides, strict=True)] == [4.0] * 5
+    assert (plain.model.smooth_l1_beta, guided.model.refinement.box_loss.beta) == (0.11, 0.04)
+    assert guided.model.location_loss.assigner.anchor_scale == 4.0
+
+
+def test_default_predictor_serves_ga_retinanet(tmp_path):
+    config = model_zoo.get_config("guided_anchoring/ga_retinanet_r50_fpn_1x.py")
+    SCALES["tiny"].adapt(config, False)
+    config.model.location_threshold = 0.0
+    config.model.head.class_prior = 0.5  # detects without having been trained
+    model = instantiate_model(config)
+    torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
+    LazyConfig.save(config, str(tmp_path / "config.yaml"))
+    cfg = model_zoo.get_predictor_cfg(tmp_path / "config.yaml", tmp_path / "model.pth")
+    image = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    found = DefaultPredictor(cfg)(image)["instances"]
+    assert found.image_size == (96, 128) and len(found) == 100
+    assert {"pred_boxes", "scores", "pred_classes"} == set(found.get_fields())
 
 
 def test_the_small_fast_rcnn_has_the_heads_of_cascade_rpns_detector():

@@ -65,6 +65,25 @@ def test_tiny_detector_has_narrow_heads_and_the_classes_of_the_demo():
     assert heads.batch_size_per_image == 256, "numbers of samples are the experiment's"
 
 
+@pytest.mark.parametrize("name", ["retinanet", "ga_retinanet"])
+def test_tiny_detector_in_one_stage_keeps_its_levels(name: str):
+    config = model_zoo.get_config(f"guided_anchoring/{name}_r50_fpn_1x.py")
+    SCALES["tiny"].adapt(config, False)
+    model = config.model
+    assert model.num_classes == model.head.num_classes < 80
+    assert [sizes[0] for sizes in model.anchor_generator.sizes] == [16, 32, 64, 128, 256]
+    network = model_zoo.instantiate_model(config)
+    shapes = network.backbone.output_shape()
+    assert {name: shape.stride for name, shape in shapes.items()} == {
+        "p3": 8, "p4": 16, "p5": 32, "p6": 64, "p7": 128
+    }  # fmt: skip
+    assert {shape.channels for shape in shapes.values()} == {64}
+    assert sum(p.numel() for p in network.head.parameters()) < 700_000
+    if name == "ga_retinanet":
+        assert model.location_loss.assigner.anchor_scale == 2.0
+        assert model.shape.sampler.batch_size_per_image == 256
+
+
 def test_full_has_the_geometry_of_the_authors():
     config = model_zoo.get_config("cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py")
     SCALES["full"].adapt(config, False)
