@@ -11,7 +11,6 @@ cells row by row.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from ..layers import box_area, pairwise_box_iou
 from .ground_truth import Grid, GroundTruth
+from .variable_iou import variable_iou
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
@@ -102,7 +102,7 @@ class IoUAssigner:
         valid: Tensor,
     ) -> Assignment:
         """See :class:`Assigner`."""
-        iou = self._overlaps(boxes, truth.boxes)  # (N, G, R)
+        iou = self._overlaps(boxes, truth.boxes, grids)  # (N, G, R)
         iou.masked_fill_(~(truth.valid[:, :, None] & valid[:, None, :]), -1.0)
         best_iou, matched = iou.max(dim=1)  # (N, R)
 
@@ -121,7 +121,7 @@ class IoUAssigner:
 
         return Assignment(labels.masked_fill_(~valid, IGNORED), matched)
 
-    def _overlaps(self, boxes: Tensor, objects: Tensor) -> Tensor:
+    def _overlaps(self, boxes: Tensor, objects: Tensor, grids: Sequence[Grid]) -> Tensor:
         """Overlap (N, G, R) of ``objects`` (N, G, 4) with ``boxes`` (N, R, 4)."""
         return pairwise_box_iou(objects, boxes)
 
@@ -136,6 +136,8 @@ class VariableIoUAssigner(IoUAssigner):
 
     The overlap of a place with an object is vIoU, the best IoU that any box centred there could
     have with it (equation 5). As in the paper, it is approximated by the best of a few shapes.
+
+    The boxes have to be those of an anchor generator, one a cell, see :func:`variable_iou`.
 
     Args:
         positive_iou, negative_iou, min_positive_iou: as of :class:`IoUAssigner`, of the vIoU.
@@ -158,19 +160,13 @@ class VariableIoUAssigner(IoUAssigner):
         if not self.octave_scales or not self.aspect_ratios:
             raise ValueError("vIoU needs at least one octave scale and one aspect ratio to try.")
 
-    def _overlaps(self, boxes: Tensor, objects: Tensor) -> Tensor:
-        center = (boxes[..., :2] + boxes[..., 2:]) / 2
-        half = (boxes[..., 2:] - boxes[..., :2]) / 2
-        best: Tensor | None = None
-        # One shape after the other: all at once would take as many times the memory.
-        for scale, ratio in itertools.product(self.octave_scales, self.aspect_ratios):
-            width, height = half.unbind(-1)
-            side = torch.stack((width * scale / ratio**0.5, height * scale * ratio**0.5), dim=-1)
-            shaped = torch.cat((center - side, center + side), dim=-1)
-            iou = pairwise_box_iou(objects, shaped)
-            best = iou if best is None else torch.maximum(best, iou, out=best)
-        assert best is not None  # there is a shape
-        return best
+    def _overlaps(self, boxes: Tensor, objects: Tensor, grids: Sequence[Grid]) -> Tensor:
+        cells = sum(grid.cells for grid in grids)
+        if boxes.shape[1] != cells:
+            raise ValueError(
+                f"vIoU is of one box a cell, not of {boxes.shape[1]} boxes for {cells} cells."
+            )
+        return variable_iou(objects, boxes, grids, self.octave_scales, self.aspect_ratios)
 
 
 AdjacentIgnore = Literal["all", "negatives", "none"]

@@ -314,14 +314,14 @@ class TestVariableIoUAssigner:
         boxes = torch.cat([x.tensor for x in anchors])[None]  # (1, R*9, 4)
         truth = ground_truth([(40, 40, 120, 120), (10, 30, 90, 60), (200, 0, 256, 200)])
         expected = pairwise_box_iou(truth.boxes, boxes).unflatten(2, (-1, 9)).amax(dim=3)
-        found = VariableIoUAssigner()._overlaps(self.squares(), truth.boxes)
+        found = VariableIoUAssigner()._overlaps(self.squares(), truth.boxes, GRIDS)
         torch.testing.assert_close(found, expected)
 
     def test_more_shapes_never_overlap_less(self):
         truth = ground_truth([(40, 40, 120, 120), (10, 30, 90, 60), (200, 0, 256, 200)])
         octaves = {n: [2 ** (i / n) for i in range(n)] for n in (1, 3, 6)}
         few, nine, many = (
-            VariableIoUAssigner(octave_scales=scales)._overlaps(self.squares(), truth.boxes)
+            VariableIoUAssigner(octave_scales=scales)._overlaps(self.squares(), truth.boxes, GRIDS)
             for scales in octaves.values()
         )
         assert (few <= nine).all() and (nine <= many).all()
@@ -336,6 +336,13 @@ class TestVariableIoUAssigner:
         )
         assert not (by_square.labels == 1).any()
         assert (by_shape.labels == 1).any()
+
+    def test_needs_one_box_a_cell(self):
+        truth = ground_truth([(64, 96, 192, 144)])
+        boxes = self.squares().repeat_interleave(3, dim=1)
+        valid = torch.ones(boxes.shape[:2], dtype=torch.bool)
+        with pytest.raises(ValueError, match=f"{3 * NUM_CELLS} boxes for {NUM_CELLS} cells"):
+            VariableIoUAssigner()(boxes, truth, GRIDS, 3, valid)
 
     def test_needs_a_shape(self):
         with pytest.raises(ValueError, match="at least one"):
