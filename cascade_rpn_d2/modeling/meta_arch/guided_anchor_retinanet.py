@@ -148,7 +148,9 @@ class GuidedAnchorRetinaNet(DenseDetector):
             predictions: of the head.
             gt_instances: ``gt_boxes`` and ``gt_classes`` of every image.
         """
-        squares, grids, valid = self._cells(images, features)
+        squares, grids = self._squares(features), self._grids(features)
+        image_sizes = image_sizes_of(images, squares.device)
+        valid = valid_cells(grids, image_sizes, 1, max(self.backbone.size_divisibility, 1))
         truth = GroundTruth.from_instances(gt_instances)
         location = self.location_loss(predictions.location, truth, grids)
         shapes = Prediction(shape_deltas(flatten_cells(predictions.shapes)), None)
@@ -178,9 +180,8 @@ class GuidedAnchorRetinaNet(DenseDetector):
             features: the L maps (N, C, Hi, Wi).
             predictions: of the head.
         """
-        squares, grids, valid = self._cells(images, features)
-        # Cells that are there only because a larger image is in the batch have no anchors.
-        active = valid & have_anchors(predictions.location, self.location_threshold)
+        squares, grids = self._squares(features), self._grids(features)
+        active = have_anchors(predictions.location, self.location_threshold)
         cells = ActiveCells(active, grids)
         self.activity.update(cells.per_image, active.shape[1])
         if self.sparse:
@@ -218,15 +219,6 @@ class GuidedAnchorRetinaNet(DenseDetector):
         active = have_anchors(towers.location, self.location_threshold)
         probability = towers.location.float().sigmoid()
         return GuidedAnchors(self._grids(maps), anchors, probability, active)
-
-    def _cells(
-        self, images: ImageList, features: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Grid], Tensor]:
-        """The squares (N, S, 4), the levels, and the cells (N, S) that belong to their image."""
-        squares, grids = self._squares(features), self._grids(features)
-        image_sizes = image_sizes_of(images, squares.device)
-        divisibility = max(self.backbone.size_divisibility, 1)
-        return squares, grids, valid_cells(grids, image_sizes, 1, divisibility)
 
     def _squares(self, maps: Sequence[Tensor]) -> Tensor:
         squares = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (S, 4)
