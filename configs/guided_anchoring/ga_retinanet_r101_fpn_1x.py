@@ -1,0 +1,9 @@
+"""GA-RetinaNet, R-101 FPN, 1x (38.9 AP on val2017, released by the authors)."""
+
+from cascade_rpn_d2.config import use_trunk
+
+from ..common.trunks.resnet101 import trunk
+from .ga_retinanet_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
+
+use_trunk(trunk, model, dataloader, train)
+train.output_dir = "output/guided_anchoring/ga_retinanet_r101_fpn_1x"

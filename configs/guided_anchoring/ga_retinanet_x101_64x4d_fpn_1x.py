@@ -1,0 +1,9 @@
+"""GA-RetinaNet, X-101-64x4d FPN, 1x (40.8 AP on val2017, released by the authors)."""
+
+from cascade_rpn_d2.config import use_trunk
+
+from ..common.trunks.resnext101_64x4d import trunk
+from .ga_retinanet_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
+
+use_trunk(trunk, model, dataloader, train)
+train.output_dir = "output/guided_anchoring/ga_retinanet_x101_64x4d_fpn_1x"
