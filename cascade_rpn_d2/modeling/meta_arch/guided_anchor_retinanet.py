@@ -60,8 +60,8 @@ class GuidedAnchorRetinaNet(DenseDetector):
         location_loss: trains the location branch.
         num_classes: K.
         location_threshold: least probability of an object's centre in an active cell (epsilon L).
-        sparse: compute the active cells alone at test. To compute all and leave out the rest takes
-            longer and gives the same, but for rounding.
+        sparse: compute the active cells alone at test. To compute all and leave out the rest gives
+            the same, but for rounding, and takes longer unless most cells are active.
         test_score_thresh: detections have a higher score.
         test_topk_candidates: anchors kept per level, by their best class, before NMS.
         test_nms_thresh: IoU above which the lower of two detections of a class is suppressed.
