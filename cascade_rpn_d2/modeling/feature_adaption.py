@@ -55,7 +55,9 @@ class FeatureAdaption(nn.Module):
         """See the module's docstring."""
         if shape is None:
             raise ValueError("FeatureAdaption needs a head that predicts shapes.")
-        return self.conv(x, self.offset(shape.detach()), mask)
+        # Offsets are read plane by plane: few channels of the shape are turned over here, or all of
+        # the offsets were in the convolution.
+        return self.conv(x, self.offset(shape.detach().contiguous()), mask)
 
 
 class LearnedFeatureAdaption(nn.Module):
