@@ -1,15 +1,17 @@
 """Checkpoints of mmdet and of the authors of Cascade RPN -> Detectron2's, for a model of ours.
 
 Every weight of the file ends in the model or is dropped for a reason that the result states, and
-every weight of the model comes from the file; otherwise nothing is converted.
+every weight of the model comes from the file; otherwise nothing is converted. Values stay what they
+are, but that classes and anchors are brought into Detectron2's order.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,10 +22,12 @@ from .authors_names import AUTHORS as AUTHORS_NAMES
 from .authors_names import background_last
 from .export import AUTHOR
 from .foreign_file import read_foreign_file, without_wrapper
+from .mmdet_names import GUIDED as GUIDED_NAMES
 from .mmdet_names import MMDET as MMDET_NAMES
-from .mmdet_names import translate
+from .mmdet_names import Names, is_location, translate
+from .retinanet_names import DELTAS, GUIDED_RETINANET, RETINANET, sizes_first
 from .training_config import StatedInput, input_differences
-from .worlds import AUTHORS, World, require_geometry, world_of
+from .worlds import AUTHORS, World, require_geometry, require_plain_p7, world_of
 
 _COUNTER = "counters of batches, which frozen norms do not have"
 
@@ -68,8 +72,9 @@ def convert_state(
     """Convert a state dict.
 
     Args:
-        state: names and values of mmdet (2.x, 3.x; of 1.x those of RPN, Fast, Faster and Cascade
-            R-CNN) or of the authors of Cascade RPN, with or without ``module.`` in front.
+        state: names and values of mmdet (2.x, 3.x; of 1.x those of RPN, GA-RPN, RetinaNet,
+            GA-RetinaNet, Fast, Faster and Cascade R-CNN) or of the authors of Cascade RPN, with or
+            without ``module.`` in front.
         target: the model to convert for, whose geometry is then checked too; or names and shapes
             of its state dict.
 
@@ -83,6 +88,8 @@ def convert_state(
     if isinstance(target, nn.Module):
         if world is not None:
             require_geometry(world, target)
+        if DELTAS in state:
+            require_plain_p7(target)
         shapes = {key: tuple(value.shape) for key, value in target.state_dict().items()}
     else:
         shapes = {key: tuple(shape) for key, shape in target.items()}
@@ -91,8 +98,9 @@ def convert_state(
     mapped: dict[str, str] = {}
     dropped: dict[str, str] = {}
     sources: dict[str, str] = {}
+    names, reorder = _dialect(state, world)
     for key, value in state.items():
-        name = translate(key, AUTHORS_NAMES if world is AUTHORS else MMDET_NAMES)
+        name = translate(key, names)
         if name is None:
             raise ValueError(_unknown(key))
         if name.endswith("num_batches_tracked") and name not in shapes:
@@ -104,7 +112,7 @@ def convert_state(
                 "one model alone."
             )
         sources[name] = key
-        values[key] = background_last(key, value) if world is AUTHORS else value
+        values[key] = reorder(key, value)
         _require_place(key, name, values[key], shapes)
         mapped[key] = name
     for name in shapes:
@@ -173,6 +181,26 @@ def check_destination(
         raise ValueError(f"{target} would be overwritten by its own conversion: name another file.")
 
 
+def _dialect(
+    state: Mapping[str, Tensor], world: World | None
+) -> tuple[Names, Callable[[str, Tensor], Tensor]]:
+    """How a file calls its weights, and what brings one, by its name there, into our order."""
+    guided = any(map(is_location, state))
+    if DELTAS in state:
+        if guided:
+            return GUIDED_RETINANET, _as_it_is
+        return RETINANET, partial(sizes_first, num_anchors=len(state[DELTAS]) // 4)
+    names, reorder = MMDET_NAMES, _as_it_is
+    if world is AUTHORS:
+        names, reorder = AUTHORS_NAMES, background_last
+    # Before the others, as the first layer of GA-RPN has the name that the baseline's has.
+    return (GUIDED_NAMES + names if guided else names), reorder
+
+
+def _as_it_is(key: str, value: Tensor) -> Tensor:
+    return value
+
+
 def _unknown(key: str) -> str:
     if key.startswith("ema_"):
         return (
@@ -180,8 +208,8 @@ def _unknown(key: str) -> str:
             "the two is the average: save the one to use without the other."
         )
     return (
-        f"it has '{key}', which is no weight of a ResNet with FPN, RPN, Cascade RPN, or Fast, "
-        "Faster or Cascade R-CNN: only these can be converted."
+        f"it has '{key}', which is no weight of a ResNet with FPN, RPN, Cascade RPN, GA-RPN, "
+        "Fast, Faster or Cascade R-CNN, or (GA-)RetinaNet: only these can be converted."
     )
 
 

@@ -1,8 +1,8 @@
 """Names of mmdet's weights, 2.x and 3.x -> Detectron2's and ours. The values are the same.
 
-Detectors of ResNet (bottlenecks or basic blocks) and FPN with Cascade RPN or the baseline RPN, and
-Fast, Faster and Cascade R-CNN on top. A generator alone is ``rpn_head`` in 2.x and ``bbox_head``
-in 3.x.
+Detectors of ResNet (bottlenecks or basic blocks) and FPN with Cascade RPN, GA-RPN or the baseline
+RPN, and Fast, Faster and Cascade R-CNN on top. A generator alone is ``rpn_head`` in 2.x and
+``bbox_head`` in 3.x. Detectors of one stage are in :mod:`.retinanet_names`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import re
 from collections.abc import Callable
 
 _NORM = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
-_BOTH = r"(weight|bias)"
+BOTH = r"(weight|bias)"
+_HEAD = r"(?:rpn|bbox)_head"
+_LOCATION = re.compile(rf"{_HEAD}\.conv_loc\.")
 
 Names = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 
 
-def _names(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> Names:
+def make_names(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> Names:
+    """Names from pairs of a pattern, which must fit a whole name, and what the name becomes."""
     return tuple((re.compile(pattern), ours) for pattern, ours in pairs)
 
 
 # The stem is Detectron2's first stage, so a layer's number grows by one; a lateral convolution is
 # named by the stride of its map, 4 being 2.
-TRUNK = _names(
+TRUNK = make_names(
     (r"backbone\.conv1\.weight", "backbone.bottom_up.stem.conv1.weight"),
     (rf"backbone\.bn1\.{_NORM}", r"backbone.bottom_up.stem.conv1.norm.\1"),
     (
@@ -42,11 +45,11 @@ TRUNK = _names(
         lambda m: f"backbone.bottom_up.res{int(m[1]) + 1}.{m[2]}.shortcut.norm.{m[3]}",
     ),
     (
-        rf"neck\.lateral_convs\.(\d+)\.conv\.{_BOTH}",
+        rf"neck\.lateral_convs\.(\d+)\.conv\.{BOTH}",
         lambda m: f"backbone.fpn_lateral{int(m[1]) + 2}.{m[2]}",
     ),
     (
-        rf"neck\.fpn_convs\.(\d+)\.conv\.{_BOTH}",
+        rf"neck\.fpn_convs\.(\d+)\.conv\.{BOTH}",
         lambda m: f"backbone.fpn_output{int(m[1]) + 2}.{m[2]}",
     ),
 )
@@ -61,13 +64,13 @@ def generator_names(head: str, stages: str) -> Names:
     """
     stage = rf"{head}\.{stages}(\d+)"
     ours = r"proposal_generator.stages.\1"
-    return _names(
-        (rf"{stage}\.rpn_conv\.conv\.{_BOTH}", rf"{ours}.align.conv.\2"),
-        (rf"{stage}\.rpn_cls\.{_BOTH}", rf"{ours}.predictor.objectness.\2"),
-        (rf"{stage}\.rpn_reg\.{_BOTH}", rf"{ours}.predictor.deltas.\2"),
-        (rf"{head}\.rpn_conv\.{_BOTH}", r"proposal_generator.rpn_head.conv.\1"),
-        (rf"{head}\.rpn_cls\.{_BOTH}", r"proposal_generator.rpn_head.objectness_logits.\1"),
-        (rf"{head}\.rpn_reg\.{_BOTH}", r"proposal_generator.rpn_head.anchor_deltas.\1"),
+    return make_names(
+        (rf"{stage}\.rpn_conv\.conv\.{BOTH}", rf"{ours}.align.conv.\2"),
+        (rf"{stage}\.rpn_cls\.{BOTH}", rf"{ours}.predictor.objectness.\2"),
+        (rf"{stage}\.rpn_reg\.{BOTH}", rf"{ours}.predictor.deltas.\2"),
+        (rf"{head}\.rpn_conv\.{BOTH}", r"proposal_generator.rpn_head.conv.\1"),
+        (rf"{head}\.rpn_cls\.{BOTH}", r"proposal_generator.rpn_head.objectness_logits.\1"),
+        (rf"{head}\.rpn_reg\.{BOTH}", r"proposal_generator.rpn_head.anchor_deltas.\1"),
     )
 
 
@@ -81,24 +84,46 @@ def roi_names(head: str) -> Names:
     def fully_connected(match: re.Match[str]) -> str:
         return f"roi_heads.box_head.{match[1] or ''}fc{int(match[2]) + 1}.{match[3]}"
 
-    return _names(
-        (rf"{head}\.(\d+\.)?shared_fcs\.(\d+)\.{_BOTH}", fully_connected),
+    return make_names(
+        (rf"{head}\.(\d+\.)?shared_fcs\.(\d+)\.{BOTH}", fully_connected),
         (
-            rf"{head}\.(\d+\.)?fc_cls\.{_BOTH}",
+            rf"{head}\.(\d+\.)?fc_cls\.{BOTH}",
             lambda m: f"roi_heads.box_predictor.{m[1] or ''}cls_score.{m[2]}",
         ),
         (
-            rf"{head}\.(\d+\.)?fc_reg\.{_BOTH}",
+            rf"{head}\.(\d+\.)?fc_reg\.{BOTH}",
             lambda m: f"roi_heads.box_predictor.{m[1] or ''}bbox_pred.{m[2]}",
         ),
     )
 
 
+# GA-RPN, in all versions. Its first layer has the name that the baseline's has.
+GUIDED = make_names(
+    (rf"{_HEAD}\.rpn_conv\.{BOTH}", r"proposal_generator.head.conv.\1"),
+    (rf"{_HEAD}\.conv_loc\.{BOTH}", r"proposal_generator.head.location.\1"),
+    (rf"{_HEAD}\.conv_shape\.{BOTH}", r"proposal_generator.head.shape.\1"),
+    (
+        rf"{_HEAD}\.feature_adaption\.conv_offset\.weight",
+        "proposal_generator.head.adaption.offset.weight",
+    ),
+    (
+        rf"{_HEAD}\.feature_adaption\.conv_adaption\.weight",
+        "proposal_generator.head.adaption.conv.weight",
+    ),
+    (rf"{_HEAD}\.conv_cls\.{BOTH}", r"proposal_generator.head.predictor.objectness.\1"),
+    (rf"{_HEAD}\.conv_reg\.{BOTH}", r"proposal_generator.head.predictor.deltas.\1"),
+)
+
 MMDET = (
     *TRUNK,
-    *generator_names(r"(?:rpn|bbox)_head", stages=r"stages\."),
+    *generator_names(_HEAD, stages=r"stages\."),
     *roi_names(r"roi_head\.bbox_head"),
 )
+
+
+def is_location(key: str) -> bool:
+    """Whether a name is of the convolution of a location branch, which only guided heads have."""
+    return _LOCATION.match(key) is not None
 
 
 def translate(key: str, names: Names = MMDET) -> str | None:
@@ -106,7 +131,7 @@ def translate(key: str, names: Names = MMDET) -> str | None:
 
     Args:
         key: a name, such as ``"rpn_head.stages.0.rpn_reg.weight"``.
-        names: patterns that must fit the whole name, and what it becomes.
+        names: patterns, of which the first that fits the whole name counts, and what it becomes.
     """
     for pattern, ours in names:
         match = pattern.fullmatch(key)

@@ -11,7 +11,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from torch import nn
+
+from ..modeling import LastLevelP6P7WithoutReLU
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ MMDET = World(
     anchor_offset=0.0,
     aligned_pooling=True,
     sampling_ratio=0,
-    configs="a config in cascade_rpn/ itself",
+    configs="a config in cascade_rpn/ or guided_anchoring/ itself",
     needs="anchor offset 0.0, pooler ROIAlignV2 with sampling ratio 0; the published R-50 caffe "
     "files: BGR, pixel mean 103.53 116.28 123.675, deviation 1, stride in the 1x1",
 )
@@ -57,7 +60,8 @@ AUTHORS = World(
     "RGB, pixel mean 123.675 116.28 103.53, deviation 58.395 57.12 57.375, stride in the 3x3",
 )
 
-# Names that only one of the two worlds has; a baseline RPN in a file of its own can be of either.
+# Names that only one of the two worlds has; a baseline RPN or GA-RPN in a file of its own and a
+# RetinaNet can be of either.
 _MARKS = {
     MMDET.name: re.compile(r"roi_head\.|(rpn|bbox)_head\.stages\.|bbox_head\.rpn_"),
     AUTHORS.name: re.compile(r"rpn_head\.\d|bbox_head\.(\d+\.)?(shared_fcs|fc_cls|fc_reg)\."),
@@ -117,3 +121,20 @@ def require_geometry(world: World, model: nn.Module) -> None:
                 f"it is of {world.name}, which pools with sampling ratio {world.sampling_ratio}, "
                 f"not {ratio} as the config does: {use}."
             )
+
+
+def require_plain_p7(model: nn.Module) -> None:
+    """Make sure that a model makes P7 of P6 as mmdet's RetinaNets do, in both worlds.
+
+    Args:
+        model: a RetinaNet.
+
+    Raises:
+        ValueError: if there is a ReLU between, as Detectron2 has it.
+    """
+    top_block = getattr(getattr(model, "backbone", None), "top_block", None)
+    if isinstance(top_block, LastLevelP6P7) and not isinstance(top_block, LastLevelP6P7WithoutReLU):
+        raise ValueError(
+            "it is of mmdet, which has no ReLU between P6 and P7 as the config does: set "
+            "model.backbone.top_block to LastLevelP6P7WithoutReLU."
+        )

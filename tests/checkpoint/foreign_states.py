@@ -29,8 +29,8 @@ def narrow(shape: Sequence[int]) -> tuple[int, ...]:
     return (*shape[:1], *(1 for _ in shape[1:]))
 
 
-def trunk() -> Shapes:
-    """ResNet-50 and FPN."""
+def resnet() -> Shapes:
+    """ResNet-50."""
     shapes = [("backbone.conv1.weight", (64, 3, 7, 7)), *_norm("backbone.bn1", 64)]
     channels = 64
     for layer, (blocks, width) in enumerate(zip((3, 4, 6, 3), (64, 128, 256, 512), strict=True), 1):
@@ -44,6 +44,12 @@ def trunk() -> Shapes:
                 shapes.append((f"{name}.downsample.0.weight", (4 * width, channels, 1, 1)))
                 shapes += _norm(f"{name}.downsample.1", 4 * width)
             channels = 4 * width
+    return shapes
+
+
+def trunk() -> Shapes:
+    """ResNet-50 and FPN."""
+    shapes = resnet()
     for level, into in enumerate((256, 512, 1024, 2048)):
         shapes += _layer(f"neck.lateral_convs.{level}.conv", 256, into, 1, 1)
         shapes += _layer(f"neck.fpn_convs.{level}.conv", 256, 256, 3, 3)
@@ -68,6 +74,39 @@ def stock_rpn(head: str = "rpn_head") -> Shapes:
         *_layer(f"{head}.rpn_cls", 3, 256, 1, 1),
         *_layer(f"{head}.rpn_reg", 12, 256, 1, 1),
     ]
+
+
+def guided_rpn(head: str = "rpn_head") -> Shapes:
+    """GA-RPN."""
+    return [
+        *_layer(f"{head}.rpn_conv", 256, 256, 3, 3),
+        *_layer(f"{head}.conv_loc", 1, 256, 1, 1),
+        *_layer(f"{head}.conv_shape", 2, 256, 1, 1),
+        *_adaption(f"{head}.feature_adaption"),
+        *_layer(f"{head}.conv_cls", 1, 256, 1, 1),
+        *_layer(f"{head}.conv_reg", 4, 256, 1, 1),
+    ]
+
+
+def retinanet(*, guided: bool) -> Shapes:
+    """RetinaNet with nine anchors a cell, or GA-RetinaNet with one, and ResNet-50."""
+    shapes = resnet()
+    for level, into in enumerate((512, 1024, 2048)):
+        shapes += _layer(f"neck.lateral_convs.{level}.conv", 256, into, 1, 1)
+    for level, into in enumerate((256, 256, 256, 2048, 256)):
+        shapes += _layer(f"neck.fpn_convs.{level}.conv", 256, into, 3, 3)
+    for index in range(4):
+        shapes += _layer(f"bbox_head.cls_convs.{index}.conv", 256, 256, 3, 3)
+        shapes += _layer(f"bbox_head.reg_convs.{index}.conv", 256, 256, 3, 3)
+    if guided:
+        shapes += _layer("bbox_head.conv_loc", 1, 256, 1, 1)
+        shapes += _layer("bbox_head.conv_shape", 2, 256, 1, 1)
+        shapes += _adaption("bbox_head.feature_adaption_cls")
+        shapes += _adaption("bbox_head.feature_adaption_reg")
+    num_anchors = 1 if guided else 9
+    shapes += _layer("bbox_head.retina_cls", 80 * num_anchors, 256, 3, 3)
+    shapes += _layer("bbox_head.retina_reg", 4 * num_anchors, 256, 3, 3)
+    return shapes
 
 
 def box_head(head: str = "roi_head.bbox_head", scores: int = 81, deltas: int = 320) -> Shapes:
@@ -99,6 +138,13 @@ _THEIRS = (
     (r"^proposal_generator\.rpn_head\.objectness_logits", "rpn_head.rpn_cls"),
     (r"^proposal_generator\.rpn_head\.anchor_deltas", "rpn_head.rpn_reg"),
     (r"^proposal_generator\.stages", "rpn_head.stages"),
+    (r"^proposal_generator\.head\.predictor\.objectness", "rpn_head.conv_cls"),
+    (r"^proposal_generator\.head\.predictor\.deltas", "rpn_head.conv_reg"),
+    (r"^proposal_generator\.head\.conv\.", "rpn_head.rpn_conv."),
+    (r"^proposal_generator\.head\.location", "rpn_head.conv_loc"),
+    (r"^proposal_generator\.head\.shape", "rpn_head.conv_shape"),
+    (r"^proposal_generator\.head\.adaption\.offset", "rpn_head.feature_adaption.conv_offset"),
+    (r"^proposal_generator\.head\.adaption\.conv", "rpn_head.feature_adaption.conv_adaption"),
     (r"\.align\.conv\.", ".rpn_conv.conv."),
     (r"\.predictor\.objectness\.", ".rpn_cls."),
     (r"\.predictor\.deltas\.", ".rpn_reg."),
@@ -122,6 +168,11 @@ def _norm(name: str, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     for part in ("weight", "bias", "running_mean", "running_var"):
         yield f"{name}.{part}", (channels,)
     yield f"{name}.{COUNTER}", ()
+
+
+def _adaption(name: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.conv_offset.weight", (72, 2, 1, 1)
+    yield f"{name}.conv_adaption.weight", (256, 256, 3, 3)
 
 
 def _layer(name: str, *shape: int) -> Sequence[tuple[str, tuple[int, ...]]]:

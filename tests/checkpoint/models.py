@@ -23,7 +23,8 @@ def config_of(name: str, *, authors: bool = False) -> DictConfig:
     file = f"{name}_r50_fpn_1x.py"
     if authors and f"cascade_rpn/authors/{file}" in model_zoo.list_configs():
         return model_zoo.get_config(f"cascade_rpn/authors/{file}")
-    config = model_zoo.get_config(f"cascade_rpn/{file}")
+    folder = "guided_anchoring" if name.startswith(("ga_", "retinanet")) else "cascade_rpn"
+    config = model_zoo.get_config(f"{folder}/{file}")
     if authors:
         use_authors_geometry(config.model, config.lr_multiplier)
     return config

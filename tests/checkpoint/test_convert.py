@@ -21,8 +21,10 @@ from tests.checkpoint.foreign_states import (
     box_head,
     cascade_box_heads,
     cascade_rpn,
+    guided_rpn,
     make_state,
     narrow,
+    retinanet,
     stock_rpn,
     trunk,
 )
@@ -59,6 +61,13 @@ KINDS = {
         True,
     ),
     "mmdet 1.x Faster R-CNN": (stock_rpn() + AUTHORS_BOX, "faster_rcnn", True),
+    "mmdet 2.x GA-RPN": (guided_rpn(), "ga_rpn", None),
+    "mmdet 3.x GA-RPN": (guided_rpn("bbox_head"), "ga_rpn", False),
+    "mmdet GA-Faster R-CNN": (guided_rpn() + box_head(), "ga_faster_rcnn", False),
+    "mmdet GA-Fast R-CNN": (box_head(), "ga_fast_rcnn", False),
+    "mmdet 1.x GA-Faster R-CNN": (guided_rpn() + AUTHORS_BOX, "ga_faster_rcnn", True),
+    "mmdet RetinaNet": (retinanet(guided=False), "retinanet", None),
+    "mmdet GA-RetinaNet": (retinanet(guided=True), "ga_retinanet", None),
 }
 
 
@@ -66,7 +75,7 @@ KINDS = {
 @pytest.mark.parametrize("wrapper", ["", "module."])
 def test_every_tensor_of_every_kind_has_its_place(kind, wrapper):
     head, name, authors = KINDS[kind]
-    shapes = dict(trunk() + head)
+    shapes = dict(head if "RetinaNet" in kind else trunk() + head)
     target = {k: tuple(v.shape) for k, v in model_of(name).state_dict().items()}
     state = make_state([(key, narrow(shape)) for key, shape in shapes.items()])
     result = convert_state(
@@ -95,6 +104,7 @@ def test_the_numbers_of_tensors_are_those_that_were_counted_in_real_models():
     [
         ("crpn.pt", trunk() + cascade_rpn("bbox_head.stages")),
         ("crpn_faster.pt", trunk() + cascade_rpn() + box_head()),
+        ("ga_rpn.pt", trunk() + guided_rpn("bbox_head")),
     ],
 )
 def test_names_and_shapes_are_those_of_the_recorded_models(shared_dir, file, shapes):
@@ -114,6 +124,15 @@ def test_a_few_names():
         "rpn_head.rpn_cls.bias": "proposal_generator.rpn_head.objectness_logits.bias",
         "roi_head.bbox_head.shared_fcs.1.weight": "roi_heads.box_head.fc2.weight",
     }.items() <= mapped.items()
+
+
+def test_what_rpn_conv_is_depends_on_the_file():
+    for shapes, name, ours in (
+        (stock_rpn(), "rpn", "proposal_generator.rpn_head.conv.weight"),
+        (guided_rpn(), "ga_rpn", "proposal_generator.head.conv.weight"),
+    ):
+        mapped = convert_state(make_state(trunk() + shapes), model_of(name)).mapped
+        assert mapped["rpn_head.rpn_conv.weight"] == ours
 
 
 def small_target(deltas):
@@ -199,6 +218,11 @@ def test_other_models_are_refused():
         convert_state(baseline, model_of("cascade_rpn"))
     with pytest.raises(ValueError, match="lacks 'roi_heads.box_head.fc1.weight'"):
         convert_state(make_state(trunk() + cascade_rpn()), model_of("cascade_rpn_faster_rcnn"))
+    guided = make_state(trunk() + guided_rpn())
+    with pytest.raises(ValueError, match="'proposal_generator.head.conv.* which the model does"):
+        convert_state(guided, model_of("rpn"))
+    with pytest.raises(ValueError, match="'rpn_head.rpn_conv.weight'.*which the model does not"):
+        convert_state(baseline, model_of("ga_rpn"))
 
 
 def test_a_value_that_is_not_finite_is_refused():

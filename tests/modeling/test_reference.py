@@ -9,15 +9,47 @@ from typing import NamedTuple
 import pytest
 import torch
 from detectron2.structures import Boxes, ImageList, Instances
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from cascade_rpn_d2.checkpoint import convert_state
 from cascade_rpn_d2.model_zoo import get_config, instantiate_model
+from cascade_rpn_d2.modeling import LocationLoss, RegionAssigner, SigmoidFocalLoss
 
-# The recorded model -> ours.
-CONFIGS = {
-    "crpn.pt": "cascade_rpn/cascade_rpn_r50_fpn_1x.py",
-    "crpn_faster.pt": "cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py",
+CASCADE_LOSSES = {
+    "s0.loss_rpn_reg": "loss_rpn_stage1_loc",
+    "s1.loss_rpn_reg": "loss_rpn_stage2_loc",
+    "s1.loss_rpn_cls": "loss_rpn_stage2_cls",
+}
+
+
+class Counterpart(NamedTuple):
+    """Of a recorded model: our config, what in its generator chooses samples, and our losses by
+    the names of the recorded ones."""
+
+    config: str
+    samples: str
+    losses: dict[str, str]
+
+
+COUNTERPARTS = {
+    "crpn.pt": Counterpart(
+        "cascade_rpn/cascade_rpn_r50_fpn_1x.py", "stages[1].sampler", CASCADE_LOSSES
+    ),
+    "crpn_faster.pt": Counterpart(
+        "cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py", "stages[1].sampler", CASCADE_LOSSES
+    ),
+    # Not the loss of locations, whose labels the reference exchanges. Positives among its shapes
+    # are fewer than are sampled, and negatives only count, so nothing is random there either.
+    "ga_rpn.pt": Counterpart(
+        "guided_anchoring/ga_rpn_r50_fpn_1x.py",
+        "refinement.sampler",
+        {
+            "loss_rpn_cls": "loss_rpn_cls",
+            "loss_rpn_bbox": "loss_rpn_loc",
+            "loss_anchor_shape": "loss_rpn_anchor_shape",
+        },
+    ),
 }
 
 
@@ -26,6 +58,7 @@ class Recording(NamedTuple):
 
     model: nn.Module
     cases: list[dict]
+    losses: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +69,19 @@ def seeded(shared_dir: Path):
     return module
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=COUNTERPARTS)
 def recording(request, shared_dir: Path, seeded) -> Recording:
     reference = torch.load(shared_dir / "reference" / request.param, weights_only=True)
-    config = get_config(CONFIGS[request.param])
+    ours = COUNTERPARTS[request.param]
+    config = get_config(ours.config)
+    generator = config.model.proposal_generator
     # The recorded losses take every positive and every negative, so that nothing is random.
-    config.model.proposal_generator.stages[1].sampler.batch_size_per_image = 10**6
-    config.model.proposal_generator.propose_in_training = False
+    OmegaConf.update(generator, f"{ours.samples}.batch_size_per_image", 10**6)
+    generator.propose_in_training = False
     model = instantiate_model(config)
     weights = seeded.make_weights(reference["shapes"], reference["stem_gain"])
     model.load_state_dict(convert_state(weights, model).state)
-    return Recording(model, reference["cases"])
+    return Recording(model, reference["cases"], ours.losses)
 
 
 def inputs(sizes: list, seeded) -> list[dict]:
@@ -69,6 +104,14 @@ def preprocess(model: nn.Module, batch: list[dict]) -> ImageList:
 def propose(model: nn.Module, batch: list[dict]) -> list[Instances]:
     images = preprocess(model, batch)
     return model.proposal_generator(images, model.backbone(images.tensor))[0]
+
+
+@torch.no_grad()
+def losses_of(model: nn.Module, batch: list[dict]) -> dict[str, Tensor]:
+    """The losses of the proposal generator."""
+    images = preprocess(model, batch)
+    truth = [x["instances"] for x in batch]
+    return model.proposal_generator(images, model.backbone(images.tensor), truth)[1]
 
 
 def assert_same_boxes(boxes: Tensor, scores: Tensor, expected: Tensor, expected_scores: Tensor):
@@ -130,18 +173,28 @@ def test_outputs(recording, seeded):
 def test_losses(recording, seeded):
     model = recording.model.train()
     for case in recording.cases:
-        batch = inputs(case["sizes"], seeded)
-        with torch.no_grad():
-            images = preprocess(model, batch)
-            truth = [x["instances"] for x in batch]
-            _, losses = model.proposal_generator(images, model.backbone(images.tensor), truth)
-        for name, key in (
-            ("s0.loss_rpn_reg", "loss_rpn_stage1_loc"),
-            ("s1.loss_rpn_reg", "loss_rpn_stage2_loc"),
-            ("s1.loss_rpn_cls", "loss_rpn_stage2_cls"),
-        ):
+        losses = losses_of(model, inputs(case["sizes"], seeded))
+        for name, key in recording.losses.items():
             expected = torch.as_tensor(case["losses"][name]).sum()
             torch.testing.assert_close(losses[key], expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("recording", ["ga_rpn.pt"], indirect=True)
+def test_locations_are_learned_where_the_reference_learns_the_opposite(
+    recording, seeded, monkeypatch
+):
+    """The recorded loss is ours with its rules for overlaps and borders, and labels exchanged."""
+    focal = SigmoidFocalLoss()
+    as_recorded = LocationLoss(
+        assigner=RegionAssigner(adjacent="negatives", overlap="last", keep_border=False),
+        loss=lambda logits, labels: focal(logits, 1 - labels),
+    )
+    model = recording.model.train()
+    monkeypatch.setattr(model.proposal_generator, "location_loss", as_recorded)
+    for case in recording.cases:
+        found = losses_of(model, inputs(case["sizes"], seeded))["loss_rpn_anchor_loc"]
+        expected = torch.as_tensor(case["losses"]["loss_anchor_loc"]).sum()
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
 
 
 @pytest.mark.slow
