@@ -9,10 +9,14 @@ from .convert import (
     convert_state,
     write_conversion,
 )
+from .location_polarity import LocationStatistics, PolarityChoice, PolarityDecision
 
 __all__ = [
     "Checkpointer",
     "Conversion",
+    "LocationStatistics",
+    "PolarityChoice",
+    "PolarityDecision",
     "check_destination",
     "convert_checkpoint",
     "convert_state",

@@ -2,7 +2,8 @@
 
 Every weight of the file ends in the model or is dropped for a reason that the result states, and
 every weight of the model comes from the file; otherwise nothing is converted. Values stay what they
-are, but that classes and anchors are brought into Detectron2's order.
+are, but that classes and anchors are brought into Detectron2's order, and that a location branch
+which was trained with exchanged labels is turned round, see :mod:`.location_polarity`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,12 @@ from .authors_names import AUTHORS as AUTHORS_NAMES
 from .authors_names import background_last
 from .export import AUTHOR
 from .foreign_file import read_foreign_file, without_wrapper
+from .location_polarity import (
+    LocationStatistics,
+    PolarityChoice,
+    decide_polarity,
+    turned_round,
+)
 from .mmdet_names import GUIDED as GUIDED_NAMES
 from .mmdet_names import MMDET as MMDET_NAMES
 from .mmdet_names import Names, is_location, translate
@@ -41,7 +48,8 @@ class Conversion:
         world: what the file takes for granted; None if its names do not tell.
         mapped: name in the file -> name in the model.
         dropped: name in the file -> why it is left out.
-        notes: sentences about what the file says and the model has otherwise.
+        notes: sentences about what the file says and the model has otherwise, and about what was
+            done to a location branch.
     """
 
     state: dict[str, Tensor]
@@ -69,7 +77,7 @@ class Conversion:
 def convert_state(
     state: Mapping[str, Tensor], target: nn.Module | Mapping[str, Sequence[int]]
 ) -> Conversion:
-    """Convert a state dict.
+    """Convert a state dict, a location branch as it is.
 
     Args:
         state: names and values of mmdet (2.x, 3.x; of 1.x those of RPN, GA-RPN, RetinaNet,
@@ -122,12 +130,23 @@ def convert_state(
     return Conversion(converted, world, mapped, dropped)
 
 
-def convert_checkpoint(src: str | os.PathLike[str], model: nn.Module) -> Conversion:
+def convert_checkpoint(
+    src: str | os.PathLike[str],
+    model: nn.Module,
+    *,
+    location_polarity: PolarityChoice = "auto",
+    measure: Callable[[nn.Module], LocationStatistics | None] | None = None,
+) -> Conversion:
     """Read and convert a file; see :func:`convert_state`.
 
     Args:
         src: a file as :func:`~.foreign_file.read_foreign_file` takes it.
         model: the model to convert for.
+        location_polarity: what to do with a location branch: ``"keep"`` or ``"flip"`` it, or decide
+            by what was measured.
+        measure: measures what the location branch of a model says of images; it is given ``model``
+            with the weights of the file, if that has such a branch and is not to be kept or
+            flipped. Without it, such a branch stays as it is.
 
     Raises:
         OSError: if the file cannot be read.
@@ -139,9 +158,22 @@ def convert_checkpoint(src: str | os.PathLike[str], model: nn.Module) -> Convers
         conversion = convert_state(file.state, model)
     except ValueError as error:
         raise ValueError(f"{os.fspath(src)} does not fit the config: {error}") from error
-    return Conversion(
-        conversion.state, conversion.world, conversion.mapped, conversion.dropped, tuple(notes)
-    )
+    conversion = replace(conversion, notes=tuple(notes))
+    branch = {ours for theirs, ours in conversion.mapped.items() if is_location(theirs)}
+    if not branch:
+        if location_polarity != "auto":
+            raise ValueError(
+                f"{os.fspath(src)} has no location branch to {location_polarity}: leave out the "
+                "location polarity."
+            )
+        return conversion
+    statistics = None
+    if location_polarity == "auto" and measure is not None:
+        model.load_state_dict(conversion.state)
+        statistics = measure(model)
+    decision = decide_polarity(statistics, location_polarity)
+    state = turned_round(conversion.state, branch) if decision.flip else conversion.state
+    return replace(conversion, state=state, notes=(*notes, decision.reason))
 
 
 def write_conversion(conversion: Conversion, dst: str | os.PathLike[str]) -> None:

@@ -17,6 +17,7 @@ from ..checkpoint.convert import convert_checkpoint, write_conversion
 from ..checkpoint.export import sha256_of
 from ..data.cache import cache_dir, publish
 from .config_files import get_config
+from .drawn_pictures import measure_on_drawn_pictures
 from .lazy_model import instantiate_model
 
 _MMDET = "https://download.openmmlab.com/mmdetection/v2.0"
@@ -79,7 +80,8 @@ def get_published_file(name: str) -> str:
     """Path of the converted weights of a config of :data:`PUBLISHED`.
 
     The first call downloads the file into the cache of iopath (``$FVCORE_CACHE``) and converts it;
-    later ones verify what the first has left.
+    later ones verify what the first has left. What is to be known of the file is logged, such as
+    whether a location branch was turned round (by what it says of drawn pictures).
 
     Args:
         name: a key of :data:`PUBLISHED`.
@@ -95,7 +97,10 @@ def get_published_file(name: str) -> str:
             logger.warning("%s is damaged; converting the file once more.", folder)
             shutil.rmtree(folder)
         source = _download(name, published)
-        conversion = convert_checkpoint(source, instantiate_model(get_config(name), name))
+        config = get_config(name)
+        model = instantiate_model(config, name)
+        measure = measure_on_drawn_pictures(config)
+        conversion = convert_checkpoint(source, model, measure=measure)
         for note in conversion.notes:
             logger.warning("%s: %s", published.url, note)
         with publish(folder) as staging:

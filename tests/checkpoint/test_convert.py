@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
 from cascade_rpn_d2.checkpoint import (
     Checkpointer,
+    LocationStatistics,
     check_destination,
     convert_checkpoint,
     convert_state,
@@ -271,6 +274,61 @@ def test_what_the_file_says_of_pixels_is_compared(tiny, tmp_path):
     result = convert_checkpoint(tmp_path / "theirs.pth", tiny())
     assert result.notes == ("It was trained with pixel_std 1 1 1; the config has 58 58 58.",)
     assert "Note: It was trained with pixel_std" in result.report()
+
+
+@pytest.fixture
+def guided(repository, tmp_path):
+    """A small GA-RPN, and a file of mmdet with its weights."""
+    config = get_config(str(repository / "tests/tiny_configs/tiny_guided_anchor_rpn.py"))
+    model = instantiate_model(config)
+    torch.save({"state_dict": as_mmdet(model.state_dict())}, tmp_path / "theirs.pth")
+    return model, tmp_path / "theirs.pth"
+
+
+INVERTED = LocationStatistics(inside=0.38, outside=0.84, active=1.0, source="on some images")
+RIGHT = LocationStatistics(inside=0.45, outside=0.1, active=0.3, source="on some images")
+
+
+@pytest.mark.parametrize(
+    ("choice", "measured", "flipped", "note"),
+    [
+        ("auto", INVERTED, True, "turned round.*negated"),
+        ("auto", RIGHT, False, "predicts where objects are .*on some images"),
+        ("auto", None, False, "cannot be told"),
+        ("keep", INVERTED, False, "kept as it is, as you asked"),
+        ("flip", RIGHT, True, "turned round, as you asked"),
+    ],
+)
+def test_a_location_branch_is_turned_round_and_nothing_else(
+    guided, choice, measured, flipped, note
+):
+    model, file = guided
+    result = convert_checkpoint(file, model, location_polarity=choice, measure=lambda _: measured)
+    (reason,) = result.notes
+    assert re.search(note, reason) and f"Note: {reason}" in result.report()
+    for key, value in model.state_dict().items():
+        negated = flipped and key.startswith("proposal_generator.head.location.")
+        assert torch.equal(result.state[key], -value if negated else value), key
+
+
+def test_what_is_measured_is_the_branch_of_the_file(guided, repository):
+    _, file = guided
+    config = get_config(str(repository / "tests/tiny_configs/tiny_guided_anchor_rpn.py"))
+    fresh, seen = instantiate_model(config), []
+    convert_checkpoint(file, fresh, measure=lambda model: seen.append(model.state_dict()))
+    theirs = torch.load(file, weights_only=True)["state_dict"]
+    assert all(torch.equal(theirs[key], value) for key, value in as_mmdet(seen[0]).items())
+
+
+def test_only_a_file_with_a_location_branch_is_measured(tiny, tmp_path):
+    torch.save(as_mmdet(tiny().state_dict()), tmp_path / "theirs.pth")
+
+    def measure(model):
+        raise AssertionError
+
+    assert convert_checkpoint(tmp_path / "theirs.pth", tiny(), measure=measure).notes == ()
+    with pytest.raises(ValueError, match="has no location branch to flip: leave out"):
+        convert_checkpoint(tmp_path / "theirs.pth", tiny(), location_polarity="flip")
 
 
 def test_a_file_that_does_not_fit_is_named(tiny, tmp_path):

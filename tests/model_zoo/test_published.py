@@ -48,9 +48,9 @@ def conversions(monkeypatch) -> list[str]:
     seen: list[str] = []
     original = published.convert_checkpoint
 
-    def convert(src, model):
+    def convert(src, model, **options):
         seen.append(str(src))
-        return original(src, model)
+        return original(src, model, **options)
 
     monkeypatch.setattr(published, "convert_checkpoint", convert)
     return seen
@@ -135,6 +135,19 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(source, cache):
     cache.write_text("in the way")
     with pytest.raises(OSError, match=f"cannot write .*set {ENVIRONMENT}"):
         model_zoo.get_checkpoint_file("tiny_rpn")
+
+
+def test_what_is_done_to_a_location_branch_is_logged(repository, source, monkeypatch, caplog):
+    model = model_zoo.get(
+        str(repository / "tests/tiny_configs/tiny_guided_anchor_rpn.py"), device="cpu"
+    )
+    torch.save({"state_dict": as_mmdet(model.state_dict())}, source)
+    entry = PublishedCheckpoint(str(source), sha256_of(source)[:8])
+    monkeypatch.setitem(PUBLISHED, "tiny_guided_anchor_rpn.py", entry)
+    file = model_zoo.get_checkpoint_file("tiny_guided_anchor_rpn.py")
+    assert "tiny.pth: Whether its location branch" in caplog.text
+    assert "on 16 drawn pictures" in caplog.text
+    assert_equal(torch.load(file, weights_only=True)["model"], model.state_dict())
 
 
 def test_two_processes_may_convert_at_once(source, weights, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import torch
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint import Checkpointer
 from tests.checkpoint.foreign_states import as_mmdet
+from tests.engine.tiny_data import write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,35 @@ def test_overrides_make_the_config_fit(tool, repository, tmp_path):
     assert not (tmp_path / "ours.pth").exists()
     tool.main([*given, "model.roi_heads.num_classes=3"])
     assert (tmp_path / "ours.pth").exists()
+
+
+@pytest.fixture
+def guided(repository, tmp_path):
+    """Arguments to convert a small GA-RPN, whose location branch says 0.7 everywhere."""
+    config_file = str(repository / "tests/tiny_configs/tiny_guided_anchor_rpn.py")
+    state = as_mmdet(model_zoo.get(config_file, device="cpu").state_dict())
+    state["rpn_head.conv_loc.bias"].fill_(0.85)
+    torch.save(state, tmp_path / "theirs.pth")
+    return [str(tmp_path / "theirs.pth"), str(tmp_path / "ours.pth"), "--config-file", config_file]
+
+
+@pytest.mark.parametrize(
+    ("options", "bias", "words"),
+    [
+        ([], 0.85, "cannot be told .*0.70 outside.* on 16 drawn pictures"),
+        (["--dataset", "tiny"], 0.85, "cannot be told .*0.70 outside.* on 5 images of"),
+        (["--location-polarity", "keep"], 0.85, "Note: Its location branch is kept as it is"),
+        (["--location-polarity", "flip"], -0.85, "Note: Its location branch is turned round"),
+    ],
+)
+def test_what_was_done_to_a_location_branch_is_said(
+    tool, guided, tmp_path, capsys, options, bias, words
+):
+    options = [write_dataset(tmp_path / "data") if x == "tiny" else x for x in options]
+    tool.main([*guided, *options])
+    assert re.search(words, capsys.readouterr().out)
+    state = torch.load(tmp_path / "ours.pth", weights_only=True)["model"]
+    assert state["proposal_generator.head.location.bias"].item() == pytest.approx(bias)
 
 
 @pytest.mark.parametrize(
