@@ -40,9 +40,15 @@ class PublishedCheckpoint:
     sha256: str
 
 
-# Config name -> mmdet's checkpoint; addresses are those of mmdet's READMEs of each method. All are
-# R-50 caffe FPN 1x. The two baselines were trained in May 2020: if their training configs state
-# another pixel mean than ours, as the RPN's did before, converting them says so.
+def _guided(name: str, version: str) -> PublishedCheckpoint:
+    """An entry of mmdet's folder of Guided Anchoring; the version ends in the digest."""
+    url = f"{_MMDET}/guided_anchoring/{name}/{name}_{version}.pth"
+    return PublishedCheckpoint(url, sha256=version.rpartition("-")[2])
+
+
+# Config name -> mmdet's checkpoint; addresses are those of mmdet's READMEs and metafiles of each
+# method. All are FPN 1x; R-50 and R-101 are caffe's. Those of May 2020 may have been trained with
+# another pixel mean than ours: if their training configs state one, converting them says so.
 PUBLISHED: dict[str, PublishedCheckpoint] = {
     # AR1000 72.0
     "cascade_rpn/cascade_rpn_r50_fpn_1x.py": PublishedCheckpoint(
@@ -72,6 +78,50 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         f"{_MMDET}/faster_rcnn/faster_rcnn_r50_caffe_fpn_1x_coco/"
         "faster_rcnn_r50_caffe_fpn_1x_coco_bbox_mAP-0.378_20200504_180032-c5925ee5.pth",
         sha256="c5925ee5",
+    ),
+    # Guided Anchoring. By their dates, X-101 was trained before mmdet exchanged the labels of the
+    # location branch, and the others after; converting them looks.
+    # AR1000 68.4
+    "guided_anchoring/ga_rpn_r50_fpn_1x.py": _guided(
+        "ga_rpn_r50_caffe_fpn_1x_coco", "20200531-899008a6"
+    ),
+    # AR1000 69.5
+    "guided_anchoring/ga_rpn_r101_fpn_1x.py": _guided(
+        "ga_rpn_r101_caffe_fpn_1x_coco", "20200531-ca9ba8fb"
+    ),
+    # AR1000 70.6
+    "guided_anchoring/ga_rpn_x101_32x4d_fpn_1x.py": _guided(
+        "ga_rpn_x101_32x4d_fpn_1x_coco", "20200220-c28d1b18"
+    ),
+    # AR1000 71.2
+    "guided_anchoring/ga_rpn_x101_64x4d_fpn_1x.py": _guided(
+        "ga_rpn_x101_64x4d_fpn_1x_coco", "20200225-3c6e1aa2"
+    ),
+    # AP 39.6
+    "guided_anchoring/ga_faster_rcnn_r50_fpn_1x.py": _guided(
+        "ga_faster_r50_caffe_fpn_1x_coco", "20200702_000718-a11ccfe6"
+    ),
+    # AP 41.5
+    "guided_anchoring/ga_faster_rcnn_r101_fpn_1x.py": _guided(
+        "ga_faster_r101_caffe_fpn_1x_coco", "bbox_mAP-0.415_20200505_115528-fb82e499"
+    ),
+    # AP 43.0
+    "guided_anchoring/ga_faster_rcnn_x101_32x4d_fpn_1x.py": _guided(
+        "ga_faster_x101_32x4d_fpn_1x_coco", "20200215-1ded9da3"
+    ),
+    # AP 43.9
+    "guided_anchoring/ga_faster_rcnn_x101_64x4d_fpn_1x.py": _guided(
+        "ga_faster_x101_64x4d_fpn_1x_coco", "20200215-0fa7bde7"
+    ),
+    # AP 36.3
+    "guided_anchoring/retinanet_r50_fpn_1x.py": PublishedCheckpoint(
+        f"{_MMDET}/retinanet/retinanet_r50_caffe_fpn_1x_coco/"
+        "retinanet_r50_caffe_fpn_1x_coco_20200531-f11027c5.pth",
+        sha256="f11027c5",
+    ),
+    # AP 36.9; not the first upload, which was of epoch 9.
+    "guided_anchoring/ga_retinanet_r50_fpn_1x.py": _guided(
+        "ga_retinanet_r50_caffe_fpn_1x_coco", "20201020-39581c6f"
     ),
 }
 
