@@ -123,6 +123,18 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
     "guided_anchoring/ga_retinanet_r50_fpn_1x.py": _guided(
         "ga_retinanet_r50_caffe_fpn_1x_coco", "20201020-39581c6f"
     ),
+    # AP 39.0
+    "guided_anchoring/ga_retinanet_r101_fpn_1x.py": _guided(
+        "ga_retinanet_r101_caffe_fpn_1x_coco", "20200531-6266453c"
+    ),
+    # AP 40.5
+    "guided_anchoring/ga_retinanet_x101_32x4d_fpn_1x.py": _guided(
+        "ga_retinanet_x101_32x4d_fpn_1x_coco", "20200219-40c56caa"
+    ),
+    # AP 41.3
+    "guided_anchoring/ga_retinanet_x101_64x4d_fpn_1x.py": _guided(
+        "ga_retinanet_x101_64x4d_fpn_1x_coco", "20200226-ef9f7f1f"
+    ),
 }
 
 
