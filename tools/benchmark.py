@@ -14,8 +14,14 @@ image, a batch of one, contiguous maps, trained boxes and few pairs unless told 
 
 Modes: op, the adaptive convolution against F.conv2d and torchvision's deform_conv2d; head, from
 the maps of an FPN to proposals, in convolutions of all maps, for Cascade RPN, a plain RPN and,
-where it is installed, mmdet; train-step, likewise with targets, losses and gradients; end-to-end,
-images per second of whole detectors.
+where it is installed, mmdet; train-step, likewise with targets, losses and gradients;
+location-threshold, GA-RPN with the shares of active cells of the paper's Table 5 against all cells,
+whose results are compared first; end-to-end, images per second of whole detectors.
+
+The shares that trained weights have at a threshold are a result of their evaluation:
+
+    python tools/train_net.py --eval-only --config-file guided_anchoring/ga_rpn_r50_fpn_1x.py \\
+        train.init_checkpoint=<file> model.proposal_generator.location_threshold=0.05
 
 Exit status: 0 if all went well, 2 if the arguments do not work.
 """
@@ -43,6 +49,7 @@ from cascade_rpn_d2.benchmark import (
 )
 from cascade_rpn_d2.benchmark.end_to_end import DETECTORS
 from cascade_rpn_d2.benchmark.heads import CASCADE_RPN, RPN
+from cascade_rpn_d2.benchmark.location_threshold import GA_RPN
 from cascade_rpn_d2.benchmark.row import PYRAMID
 from cascade_rpn_d2.model_zoo import choose_device
 
@@ -66,6 +73,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--channels", type=_positive, default=256, help="of the operator's maps (default: 256)")
     add("--cascade-rpn", default=CASCADE_RPN, help="config of the head (default: %(default)s)")
     add("--rpn", default=RPN, help="config of its baseline (default: %(default)s)")
+    add("--ga-rpn", default=GA_RPN, help="config for the thresholds (default: %(default)s)")
     add("--detectors", nargs="+", default=DETECTORS, help="configs, the first is the baseline")
     add("--quick", action="store_true", help="a first impression in little time")
     add("--per-level", action="store_true", help="print the single levels too")
@@ -97,7 +105,14 @@ def make_plan(args: argparse.Namespace) -> Plan:
     )
     modes = [mode for mode in MODES if mode in args.mode or "all" in args.mode]
     return Plan(
-        modes, cases, budget, args.channels, args.cascade_rpn, args.rpn, tuple(args.detectors)
+        modes,
+        cases,
+        budget,
+        args.channels,
+        args.cascade_rpn,
+        args.rpn,
+        args.ga_rpn,
+        tuple(args.detectors),
     )
 
 

@@ -12,9 +12,9 @@ import torchvision
 from torch import Tensor, nn
 
 from .. import model_zoo
-from ..modeling import CascadeRPN
+from ..modeling import CascadeRPN, GuidedAnchorRPN
 from .case import Case
-from .heads import spread_first_stage
+from .heads import spread_branches, spread_first_stage
 from .row import Row, timed_row
 from .timing import Budget, Part, time_pairs
 
@@ -48,9 +48,9 @@ def end_to_end_rows(
     """
     case = replace(case, layout=None, boxes=None)
     images = random_images(case)
-    parts = {label(name): _inference(zoo_detector(name, images, case), case) for name in detectors}
+    parts = {label(name): inference(zoo_detector(name, images, case), case) for name in detectors}
     baseline, reference = next(iter(parts.items()))
-    parts[TORCHVISION] = _inference(torchvision_detector(images, case), case)
+    parts[TORCHVISION] = inference(torchvision_detector(images, case), case)
     for name, part in parts.items():
         times = time_pairs([part], [reference], device=case.torch_device, budget=budget).total()
         yield timed_row(
@@ -102,6 +102,8 @@ def zoo_detector(name: str, images: Tensor, case: Case) -> Inference:
     generator = getattr(model, "proposal_generator", None)
     if isinstance(generator, CascadeRPN) and len(generator.stages) > 1:
         spread_first_stage(generator, run)
+    if isinstance(generator, GuidedAnchorRPN):
+        spread_branches(generator, run)
     heads: Any = getattr(model, "roi_heads", None)
     if heads is not None:
         heads.box_predictor.test_score_thresh = MIN_SCORE
@@ -155,11 +157,11 @@ def settle_norms(model: nn.Module, run: Part) -> None:
             hook.remove()
 
 
-def _inference(run: Part, case: Case) -> Part:
+def inference(run: Part, case: Case) -> Part:
     """The run without gradients, in the precision of the case."""
 
-    def inference() -> object:
+    def without_gradients() -> object:
         with torch.no_grad(), case.autocast():
             return run()
 
-    return inference
+    return without_gradients

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from .. import model_zoo
-from ..modeling import CascadeRPN, Stage
+from ..modeling import CascadeRPN, GuidedAnchorRPN, Stage
 from .case import Case
 from .inputs import BOX_CELLS, BOX_SIGMA, random_maps, to_case
 
@@ -26,6 +26,8 @@ RPN = "cascade_rpn/rpn_r50_fpn_1x.py"
 # Standard deviations of what a trained first stage predicts, (dx, dy) in sides of an anchor and
 # (dw, dh): the boxes of inputs.random_boxes, whose centres are even over a cell.
 JITTER = (12**-0.5 / BOX_CELLS, 12**-0.5 / BOX_CELLS, BOX_SIGMA, BOX_SIGMA)
+# Standard deviation of the logits of a location branch, which are not to be equal in low precision.
+LOCATION_SIGMA = 2.0
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,28 @@ def spread_first_stage(head: CascadeRPN, run: Callable[[], object]) -> None:
     values = deltas.unflatten(1, (-1, predictor.num_anchors)).flatten(2)  # (N, R, A*4)
     stds = deltas_stds(stage.box_coder.stds) * predictor.num_anchors
     scale_outputs(predictor.deltas, values.flatten(0, 1).T, stds)
+
+
+@torch.no_grad()
+def spread_branches(head: GuidedAnchorRPN, run: Callable[[], object]) -> None:
+    """Makes guided anchors as varied as trained ones, in place, for the same reason.
+
+    Their deltas get the standard deviations :data:`JITTER`, the logits of their locations
+    :data:`LOCATION_SIGMA`; all have the mean 0.
+
+    Args:
+        head: whose branches are changed, as far as there are any.
+        run: calls the head once, in evaluation mode.
+    """
+    branches: list[tuple[nn.Conv2d, list[float]]] = []
+    if head.head.location is not None:
+        branches.append((head.head.location, [LOCATION_SIGMA]))
+    if head.head.shape is not None and head.shape is not None:
+        stds = deltas_stds(head.shape.box_coder.stds)
+        branches.append((head.head.shape, stds[-head.head.shape.out_channels :]))
+    for layer, stds in branches:
+        maps = outputs_of(layer, run)
+        scale_outputs(layer, torch.cat([x.transpose(0, 1).flatten(1) for x in maps], dim=1), stds)
 
 
 def deltas_stds(coder_stds: Sequence[float]) -> list[float]:

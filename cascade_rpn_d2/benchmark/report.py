@@ -15,8 +15,22 @@ _TITLES = {
     "op": "Operator",
     "head": "Proposal head",
     "train-step": "Training step of the proposal head",
+    "location-threshold": "GA-RPN at the thresholds of Table 5",
     "end-to-end": "Whole detectors",
 }
+# What a reader has to know about the rows of a mode.
+_NOTES = {
+    "location-threshold": (
+        "Random weights: every threshold is the quantile of their location probabilities that "
+        "leaves the share of cells which the paper's model leaves at the threshold in the row. "
+        "Published: the paper's frames per second with all cells (7.8 on a TITAN X) over those at "
+        "the threshold, where active cells saved the last 1x1 convolutions only."
+    ),
+}
+_RESULT_COLUMNS = (
+    "ratio", "quartiles", "target", "met", "what", "measured", "reference", "pairs",
+)  # fmt: skip
+_QUOTED_COLUMNS = ("published",)  # only where there is such a value
 # Columns about the case of a row; where all rows of a table agree, one sentence says so instead.
 _CASE_COLUMNS = ("device", "dtype", "threads", "image", "batch", "layout", "boxes", "level")
 
@@ -40,40 +54,48 @@ def tables(rows: Sequence[Row], per_level: bool = False) -> list[str]:
 
 
 def _table(mode: str, rows: Sequence[Row]) -> str:
-    cells = [_case_cells(row) for row in rows]
+    cells = [{**_result_cells(row), **_case_cells(row)} for row in rows]
     known = [cell for row, cell in zip(rows, cells, strict=True) if row.case is not None]
     values = {name: {cell[name] for cell in known} for name in _CASE_COLUMNS}
     varied = [name for name in _CASE_COLUMNS if len(values[name]) > 1]
     common = [
         f"{name} {value}" for name in _CASE_COLUMNS for value in values[name] if name not in varied
     ]
+    quoted = [name for name in _QUOTED_COLUMNS if any(cell[name] for cell in cells)]
+    columns = [*_RESULT_COLUMNS, *quoted, *varied]
     table = tabulate(
-        [
-            [*_result_cells(row), *(cell[name] for name in varied)]
-            for row, cell in zip(rows, cells, strict=True)
-        ],
-        ["ratio", "quartiles", "target", "met", "what", "measured", "reference", "pairs", *varied],
+        [[cell[name] for name in columns] for cell in cells],
+        columns,
         tablefmt="github",
         disable_numparse=True,
     )
     common = [text for text in common if not text.endswith(" ")]
-    caption = [f"In all rows: {', '.join(common)}."] if common else []
+    caption = [_NOTES[mode]] if mode in _NOTES else []
+    caption += [f"In all rows: {', '.join(common)}."] if common else []
     return "\n\n".join([f"## {_TITLES.get(mode, mode)}", *caption, table])
 
 
-def _result_cells(row: Row) -> list[str]:
-    target = "" if row.target is None else f"<= {row.target:g}"
+def _result_cells(row: Row) -> dict[str, str]:
+    cells = dict.fromkeys((*_RESULT_COLUMNS, *_QUOTED_COLUMNS), "")
+    cells["target"] = "" if row.target is None else f"<= {row.target:g}"
+    cells["published"] = "" if row.published is None else f"{row.published:.3g}"
     if row.ratio is None:
         why = f"{row.quantity}: {row.not_measured}"
-        return ["not measured", "", target, "", why, "", "", ""]
-    quartiles = "" if row.quartiles is None else "{:.3g} to {:.3g}".format(*row.quartiles)
-    met = {None: "", True: "yes", False: "no"}[row.met]
+        return {**cells, "ratio": "not measured", "what": why}
     value, reference = (
         "" if x is None else f"{x:.3g} {row.unit}" if x < 100 else f"{x:.0f} {row.unit}"
         for x in (row.value, row.reference)
     )
-    pairs = "" if row.pairs is None else str(row.pairs)
-    return [f"{row.ratio:.3g}", quartiles, target, met, row.quantity, value, reference, pairs]
+    return {
+        **cells,
+        "ratio": f"{row.ratio:.3g}",
+        "quartiles": "" if row.quartiles is None else "{:.3g} to {:.3g}".format(*row.quartiles),
+        "met": {None: "", True: "yes", False: "no"}[row.met],
+        "what": row.quantity,
+        "measured": value,
+        "reference": reference,
+        "pairs": "" if row.pairs is None else str(row.pairs),
+    }
 
 
 def _case_cells(row: Row) -> dict[str, str]:

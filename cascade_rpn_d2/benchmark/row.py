@@ -28,11 +28,12 @@ class Row:
         quartiles: of the ratios of the single pairs.
         value: the measured itself, in the unit.
         reference: its reference, in the unit.
-        unit: ``"ms"``, ``"MiB"`` or ``"images/s"``.
+        unit: ``"ms"``, ``"MiB"``, ``"images/s"`` or ``"ppm"``.
         pairs: how many pairs were timed.
         cells: cells of the maps, all images together.
         active: share of the cells that were computed, from 0 to 1.
         target: the largest ratio that is good enough, if the row has to be.
+        published: the same ratio from a paper.
         not_measured: why there is no measurement.
     """
 
@@ -49,6 +50,7 @@ class Row:
     cells: int | None = None
     active: float | None = None
     target: float | None = None
+    published: float | None = None
     not_measured: str | None = None
 
     @property

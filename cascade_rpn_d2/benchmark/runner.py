@@ -13,7 +13,8 @@ from .. import model_zoo
 from .case import Case
 from .end_to_end import DETECTORS, end_to_end_rows
 from .head import head_rows
-from .heads import CASCADE_RPN, RPN, check_heads
+from .heads import CASCADE_RPN, RPN, channels_of, check_heads
+from .location_threshold import GA_RPN, location_threshold_rows
 from .op import op_rows
 from .plots import write_plots
 from .report import markdown, write_json
@@ -22,7 +23,7 @@ from .sparse import sparse_rows
 from .timing import Budget
 from .train_step import train_step_rows
 
-MODES = ("op", "head", "train-step", "end-to-end")
+MODES = ("op", "head", "train-step", "location-threshold", "end-to-end")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Plan:
         channels: of the operator's maps.
         cascade_rpn: config of the Cascade RPN whose head is measured.
         rpn: config of the RPN that it is compared with.
+        ga_rpn: config of the GA-RPN that is measured at several thresholds.
         detectors: configs of the whole detectors; the first is their baseline.
     """
 
@@ -45,6 +47,7 @@ class Plan:
     channels: int = 256
     cascade_rpn: str = CASCADE_RPN
     rpn: str = RPN
+    ga_rpn: str = GA_RPN
     detectors: Sequence[str] = DETECTORS
 
     def check(self) -> None:
@@ -56,6 +59,7 @@ class Plan:
         for name in self.detectors:
             model_zoo.get_config_file(name)
         check_heads(self.cascade_rpn, self.rpn)
+        channels_of(model_zoo.get_config(self.ga_rpn), self.ga_rpn)
         for case in self.cases:
             model_zoo.choose_device(case.device)
 
@@ -103,6 +107,7 @@ def cases_of(mode: str, cases: Sequence[Case]) -> list[Case]:
         "op": {},
         "head": {"boxes": None},
         "train-step": {"boxes": None},
+        "location-threshold": {"boxes": None},
         "end-to-end": {"boxes": None, "layout": None},
     }
     return list(dict.fromkeys(replace(case, **unused[mode]) for case in cases))
@@ -117,6 +122,8 @@ def rows_of(mode: str, case: Case, budget: Budget, plan: Plan) -> Iterator[Row]:
         yield from head_rows(case, budget, plan.cascade_rpn, plan.rpn)
     elif mode == "train-step":
         yield from train_step_rows(case, budget, plan.cascade_rpn, plan.rpn)
+    elif mode == "location-threshold":
+        yield from location_threshold_rows(case, budget, plan.ga_rpn)
     else:
         yield from end_to_end_rows(case, budget, plan.detectors)
 

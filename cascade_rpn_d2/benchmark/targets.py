@@ -14,6 +14,7 @@ BACKWARD_TORCHVISION = "forward+backward / torchvision's deform_conv2d"
 MEMORY = "extra memory of the forward / (5 % of the output + 8 MiB)"
 CASCADE_CONV = "Cascade RPN head / pyramid convolution"
 TRAIN_CONV = "Cascade RPN training step / pyramid convolution"
+ACTIVE_AGREE = "difference of active cells from all cells / rounding"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ TARGETS = (
     Target("head", CASCADE_CONV, 3.0, "cuda", (*_FULL, *_HALF)),
     Target("train-step", TRAIN_CONV, 9.0, "cpu"),
     Target("train-step", TRAIN_CONV, 9.0, "cuda", (*_FULL, *_HALF)),
+    Target("location-threshold", ACTIVE_AGREE, 1.0, "cpu", ("float32", *_HALF)),
+    Target("location-threshold", ACTIVE_AGREE, 1.0, "cuda", (*_FULL, *_HALF)),
 )
 
 

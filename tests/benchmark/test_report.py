@@ -40,6 +40,17 @@ def test_ratios_come_first_then_the_target_and_whether_it_is_met():
     assert lines[2][4] == f"{CASCADE_CONV}: no time"
 
 
+def test_published_ratios_have_a_column_where_there_are_any_and_a_note():
+    rows = [
+        timed_row("location-threshold", "model", TINY, OUTCOME, published=7.8 / 8.2),
+        timed_row("location-threshold", "head", replace(TINY, batch=2), OUTCOME),
+    ]
+    table = tables(rows)[0].splitlines()
+    assert table[2].startswith("Random weights: ") and "TITAN X" in table[2]
+    assert cells(table[6])[-2:] == ["published", "batch"]
+    assert [cells(line)[-2:] for line in table[8:]] == [["0.951", "1"], ["", "2"]]
+
+
 def test_single_levels_are_shown_when_asked_for():
     operator, _ = tables(ROWS, per_level=True)
     levels = [cells(line)[-1] for line in operator.splitlines()[6:]]

@@ -57,6 +57,7 @@ def test_a_gpu_warms_up_longer():
     [
         ({"detectors": ["demo/rnp.py"]}, "did you mean"),
         ({"rpn": "cascade_rpn/rpn_r50_fpn_1x.py"}, "64 channels"),
+        ({"ga_rpn": "demo/ga_rnp.py"}, "did you mean"),
         ({"cases": [replace(TINY, device="cuda:77")]}, "'cuda:77' cannot be used here"),
     ],
 )

@@ -82,6 +82,7 @@ def test_quick_leaves_what_is_asked_for(tool):
         (["--rpn", "demo/rnp.py"], "did you mean"),
         (["--detectors", "absent"], "No config file or config of the zoo is named 'absent'"),
         (["--rpn", "cascade_rpn/rpn_r50_fpn_1x.py"], "64 channels"),
+        (["--ga-rpn", "demo/ga_rnp.py"], "did you mean"),
     ],
 )
 def test_arguments_that_do_not_work_are_one_sentence(tool, capsys, options, message):
