@@ -106,7 +106,7 @@ TABLES = {
     "table3": Table(
         "A trained Faster R-CNN, fine-tuned on proposals for a quarter of its training",
         AVERAGE_PRECISION,
-        "COCO test-dev",
+        "COCO, images not stated",
         (
             Row("As trained", FASTER, (37.4, 58.9, 40.3, 20.8, 41.1, 49.5)),
             Row(

@@ -43,7 +43,8 @@ def test_configs_exist_and_are_evaluated_by_the_metrics_of_the_table(tables: dic
                 config = model_zoo.get_config(row.config)
                 target = str(config.dataloader.evaluator._target_)
                 assert all(evaluator[task] in target for task in tasks), f"{key}, {row.name}"
-                takes_proposals = config.model.get("proposal_generator") is None
+                two_stages = "roi_heads" in config.model
+                takes_proposals = two_stages and config.model.get("proposal_generator") is None
                 assert takes_proposals == (row.proposals is not None)
 
 
