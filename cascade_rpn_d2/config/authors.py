@@ -19,8 +19,9 @@ def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
     """Change an experiment in place to what the paper's numbers and the weights of 2019 are of.
 
     * anchors, and the adaptive convolution's centres, half a stride inside their cell;
-    * the anchor-free metric with the edges of the authors' code, and nothing ignored on adjacent
-      levels, which their code means to do and does not;
+    * the regions of objects with the edges of the authors' code, which fit these anchors: those of
+      the anchor-free metric, with nothing ignored on adjacent levels, which their code means to do
+      and does not, and those that teach where guided anchors are;
     * RoIAlign without the shift of half a pixel, two samples a bin and direction;
     * proposals kept while training as at test, by generators with stages;
     * the authors' pixel mean, for models without a deviation of their own;
@@ -30,11 +31,14 @@ def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
         model: a proposal network or a detector of this zoo.
         lr_multiplier: its schedule.
     """
-    if model.get("anchor_generator") is not None:  # a detector in one stage
-        model.anchor_generator.offset = 0.5
     generator = model.get("proposal_generator")
+    for owner in (generator, model):  # a detector in one stage has anchors of its own
+        if owner is None or owner.get("anchor_generator") is None:
+            continue
+        owner.anchor_generator.offset = 0.5
+        if owner.get("location_loss") is not None:
+            owner.location_loss.assigner.legacy_edges = True
     if generator is not None:
-        generator.anchor_generator.offset = 0.5
         for stage in generator.get("stages") or ():
             if is_of(stage.align, "AdaptiveAlignment"):
                 stage.align.center_offset = 0.5

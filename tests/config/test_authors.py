@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+from detectron2.config import instantiate
+
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config import use_authors_geometry
 from cascade_rpn_d2.config.authors import PIXEL_MEAN
+from cascade_rpn_d2.modeling import Grid, GroundTruth
 
 
 def test_cascade_rpn():
@@ -30,6 +35,35 @@ def test_a_detector_in_one_stage():
     use_authors_geometry(config.model, config.lr_multiplier)
     assert config.model.anchor_generator.offset == 0.5
     assert tuple(config.model.pixel_mean) == PIXEL_MEAN
+
+
+@pytest.mark.parametrize("authors", [False, True])
+@pytest.mark.parametrize("name", ["ga_rpn_r50_fpn_1x.py", "ga_retinanet_r50_fpn_1x.py"])
+def test_locations_are_learned_where_anchors_are_centred(name: str, authors: bool):
+    config = model_zoo.get_config(f"guided_anchoring/{name}")
+    if authors:
+        use_authors_geometry(config.model, config.lr_multiplier)
+    owner = config.model.get("proposal_generator") or config.model
+    stride, offset = owner.anchor_generator.strides[0], owner.anchor_generator.offset
+    grids = [Grid(64, 64, stride), Grid(32, 32, 2 * stride)]
+    # Objects of 32 px, as large as the finest anchors, at every place within a cell.
+    centers = 128 + torch.arange(4 * stride) / 4
+    boxes = torch.stack((centers - 16, centers - 16, centers + 16, centers + 16), dim=1)[:, None]
+    truth = GroundTruth(boxes, torch.ones(len(boxes), 1, dtype=torch.bool))
+    valid = torch.ones(len(boxes), sum(grid.cells for grid in grids), dtype=torch.bool)
+    assigner = instantiate(owner.location_loss.assigner)
+    labels = assigner(boxes, truth, grids, 1, valid).labels
+    positive = (labels[:, : grids[0].cells].unflatten(1, (64, 64)) == 1).any(dim=1).float()
+    cells = (positive * torch.arange(64)).sum(dim=1) / positive.sum(dim=1)
+    # Half a cell off would be 2 or 4 px; the authors' pixels are counted inclusively.
+    shift = ((cells + offset) * stride - centers).mean().item()
+    assert abs(shift) < stride / 4
+
+
+def test_guided_anchors_without_a_location_branch():
+    config = model_zoo.get_config("guided_anchoring/ablations/shape_r50_fpn_1x.py")
+    use_authors_geometry(config.model, config.lr_multiplier)
+    assert config.model.proposal_generator.anchor_generator.offset == 0.5
 
 
 def test_a_backbone_with_its_own_deviation_keeps_its_mean():
