@@ -94,6 +94,7 @@ def _guided_anchor() -> CfgNode:
     node.LOCATION.ADJACENT = "negatives"
     node.LOCATION.OVERLAP = "center"
     node.LOCATION.KEEP_BORDER = True
+    node.LOCATION.LEGACY_EDGES = False  # as above
     node.LOCATION.NEGATIVE_WEIGHT = 0.1
     node.LOCATION.LOSS_WEIGHT = 1.0
 

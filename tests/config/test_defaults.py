@@ -73,6 +73,37 @@ def test_a_stock_detector_trains_on_guided_anchors():
     assert all(loss.isfinite() for loss in losses.values())
 
 
+def test_the_guided_anchors_of_a_stock_detector_are_those_of_ga_faster_rcnn():
+    name = "COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"
+    cfg = stock_with_cascade_rpn(name, "guided_anchor_rpn")
+    cfg.MODEL.FPN.OUT_CHANNELS = 32
+    generator = build_model(cfg).proposal_generator
+    lazy = model_zoo.get_config("guided_anchoring/ga_faster_rcnn_r50_fpn_1x.py").model
+    theirs = instantiate(lazy.proposal_generator)
+    for ours, wanted in (
+        (generator.refinement, theirs.refinement),
+        (generator.shape, theirs.shape),
+        (generator.location_loss, theirs.location_loss),
+    ):
+        for part in ("box_coder", "assigner", "sampler", "box_loss", "cls_loss", "loss"):
+            if hasattr(wanted, part):
+                assert vars(getattr(ours, part)) == vars(getattr(wanted, part)), part
+        for number in ("loc_weight", "cls_weight", "weight", "negative_weight", "cells_per_unit"):
+            assert getattr(ours, number, None) == getattr(wanted, number, None), number
+    for option in (
+        "in_features", "pre_nms_topk", "post_nms_topk", "nms_thresh", "nms_across_levels",
+        "min_box_size", "size_divisibility", "propose_in_training", "location_threshold", "sparse",
+    ):  # fmt: skip
+        assert getattr(generator, option) == getattr(theirs, option), option
+
+
+def test_locations_can_follow_anchors_half_a_stride_inside_their_cells():
+    cfg = ga_retinanet()
+    cfg.MODEL.ANCHOR_GENERATOR.OFFSET = 0.5
+    cfg.MODEL.GUIDED_ANCHOR.LOCATION.LEGACY_EDGES = True
+    assert build_model(cfg).location_loss.assigner.legacy_edges
+
+
 def cascade_rcnn(**roi_heads: object) -> CfgNode:
     cfg = stock_with_cascade_rpn("Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml")
     cfg.MODEL.ROI_HEADS.NAME = "ResamplingCascadeROIHeads"

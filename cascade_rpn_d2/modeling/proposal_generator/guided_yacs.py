@@ -84,6 +84,7 @@ def location_loss_from_config(cfg: CfgNode) -> LocationLoss:
             adjacent=node.ADJACENT,
             overlap=node.OVERLAP,
             keep_border=node.KEEP_BORDER,
+            legacy_edges=node.LEGACY_EDGES,
         ),
         negative_weight=node.NEGATIVE_WEIGHT,
         weight=node.LOSS_WEIGHT,
