@@ -10,5 +10,4 @@ dataloader.train.dataset.proposal_files = [
 dataloader.test.dataset.proposal_files = [
     "output/guided_anchoring/ga_rpn_r50_fpn_1x/proposals_val2017.npz"
 ]
-train.clip_grad_norm = 35.0
 train.output_dir = "output/guided_anchoring/ga_fast_rcnn_r50_fpn_1x"

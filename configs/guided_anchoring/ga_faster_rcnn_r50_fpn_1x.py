@@ -3,5 +3,4 @@
 from ..common.models.ga_faster_rcnn_fpn import model
 from .faster_rcnn_r50_fpn_1x import dataloader, lr_multiplier, optimizer, train
 
-train.clip_grad_norm = 35.0
 train.output_dir = "output/guided_anchoring/ga_faster_rcnn_r50_fpn_1x"
