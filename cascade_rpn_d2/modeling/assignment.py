@@ -69,13 +69,16 @@ class IoUAssigner:
     ``min_positive_iou`` claims all boxes that attain it; where several objects claim a box, the
     last one has it.
 
-    Why not Detectron2's ``Matcher``: its low-quality step has no least IoU, leaves the claimed box
-    with the object it overlaps most, and makes every box positive for an object none overlaps.
+    Why not Detectron2's ``Matcher``: its low-quality step has no least IoU, so that an object which
+    no box overlaps makes all of them positive, and leaves the claimed box with the object it
+    overlaps most.
 
     Args:
         positive_iou: least IoU of a positive box (0.7 in stage 2, 0.75 in a third stage).
         negative_iou: a best IoU below this is background.
         min_positive_iou: least IoU at which an object claims its best boxes; None claims nothing.
+            With 0, as RetinaNets have it, an object that no box overlaps claims all of them, as in
+            the reference implementation.
     """
 
     def __init__(

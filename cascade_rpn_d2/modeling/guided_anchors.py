@@ -1,7 +1,8 @@
 """Where anchors are and which shape they have: what all heads with guided anchors share.
 
-Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``Hi, Wi`` cells of level i, ``S``
-cells an image: the sum of ``Hi*Wi``, ``M`` active cells of the batch.
+Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``L`` levels, ``C`` channels, ``Hi,
+Wi`` cells of level i, ``S`` cells an image: the sum of ``Hi*Wi``, ``R`` anchors an image: ``S``
+times those of a cell, ``M`` active cells of the batch.
 """
 
 from __future__ import annotations

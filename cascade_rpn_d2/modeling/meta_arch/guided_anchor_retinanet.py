@@ -47,8 +47,8 @@ class GuidedAnchorRetinaNet(DenseDetector):
     ``retinanet/anchor_iou`` and ``retinanet/iou`` (mean IoU with their targets).
 
     While training all cells take part. At test those do whose location probability reaches the
-    threshold, and nothing is computed for the others beyond the two towers and branches;
-    ``activity`` counts them.
+    threshold: predictions are evaluated there alone, and deformable convolutions there and in the
+    cells next to them. ``activity`` counts them.
 
     Args:
         backbone: makes the feature maps.

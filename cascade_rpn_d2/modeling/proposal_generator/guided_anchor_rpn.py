@@ -47,8 +47,8 @@ class GuidedAnchorRPN(DenseProposalGenerator):
     ``rpn/anchor_iou`` and ``rpn/iou`` (mean IoU with their targets).
 
     While training all cells take part. At test those do whose location probability reaches the
-    threshold, and nothing is computed for the others beyond the two branches; ``activity`` counts
-    them.
+    threshold: deformable convolutions and predictions are evaluated there alone. ``activity``
+    counts them.
 
     Args:
         in_features: names of the L feature maps to read, finest first.
