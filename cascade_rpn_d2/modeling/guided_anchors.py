@@ -20,6 +20,9 @@ from .ground_truth import Grid, GroundTruth
 from .initialize import initialize
 from .score_losses import ScoreLoss, SigmoidFocalLoss
 
+# Numbers that a shape branch predicts for a cell: width and height, or the centre too.
+SHAPE_CHANNELS = {"size": 2, "box": 4}
+
 
 class LocationLoss:
     """Teaches in which cells anchors are worth having (Guided Anchoring, section 3.4).
@@ -137,6 +140,9 @@ class GuidedAnchors(NamedTuple):
 
 class Activity:
     """Counts in how many cells a model had anchors since it was last asked (Table 5).
+
+    The cells of a batch's padding count too: evaluate images one by one, as Detectron2 does unless
+    told otherwise, for numbers that do not depend on how they are put together.
 
     Attributes:
         last: active cells of every image of the last batch.

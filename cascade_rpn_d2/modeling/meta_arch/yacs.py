@@ -12,15 +12,15 @@ from torch import nn
 from ..assignment import IoUAssigner
 from ..box_coder import BoxCoder
 from ..box_losses import SmoothL1Loss
-from ..proposal_generator.guided_yacs import (
-    adaption_from_config,
-    location_loss_from_config,
-    shape_from_config,
-)
-from ..proposal_generator.yacs import common_width
 from ..refinement import Refinement
 from ..sampling import DenseSampler
 from ..score_losses import SigmoidFocalLoss
+from ..yacs import (
+    adaption_from_config,
+    common_width,
+    location_loss_from_config,
+    shape_from_config,
+)
 from .guided_anchor_retinanet_head import GuidedAnchorRetinaNetHead
 
 

@@ -3,7 +3,7 @@
 from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
 from .cascade_rpn import CascadeRPN, StageStep
 from .guided_anchor_head import GuidedAnchorHead
-from .guided_anchor_rpn import GuidedAnchorRPN, GuidedAnchors
+from .guided_anchor_rpn import GuidedAnchorRPN
 from .inside_anchor_rpn import InsideAnchorRPN
 from .predictor import BoxPredictor
 from .stage import Stage, StageState
@@ -15,7 +15,6 @@ __all__ = [
     "ConvAlignment",
     "GuidedAnchorHead",
     "GuidedAnchorRPN",
-    "GuidedAnchors",
     "InsideAnchorRPN",
     "LearnedAlignment",
     "Stage",

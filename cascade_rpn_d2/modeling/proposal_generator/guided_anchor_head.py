@@ -13,13 +13,12 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..guided_anchors import ActiveCells, flatten_cells, location_conv
+from ..guided_anchors import SHAPE_CHANNELS, ActiveCells, flatten_cells, location_conv
 from ..initialize import initialize
 from ..refinement import Prediction
 from .predictor import BoxPredictor
 
 ShapeBranch = Literal["size", "box", "none"]
-SHAPE_CHANNELS = {"size": 2, "box": 4}
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
@@ -13,6 +12,7 @@ from ..assignment import Assigner, IoUAssigner, RegionAssigner
 from ..box_coder import BoxCoder
 from ..box_losses import BoxLoss, IoULoss, SmoothL1Loss
 from ..sampling import AllSampler, RandomSampler, Sampler
+from ..yacs import choice, common_width
 from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
 from .predictor import BoxPredictor
 from .stage import Stage
@@ -65,32 +65,6 @@ def stages_from_config(cfg: CfgNode, shapes: Sequence[ShapeSpec], num_anchors: i
         )
         for i in range(len(node.ALIGNMENT))
     ]
-
-
-def common_width(shapes: Sequence[ShapeSpec], generator: str) -> int:
-    """Channels of the maps with these ``shapes``.
-
-    Raises:
-        ValueError: if they differ; names the ``generator``.
-    """
-    channels = sorted({shape.channels or 0 for shape in shapes})
-    if len(channels) != 1:
-        raise ValueError(
-            f"{generator} shares its layers between levels, whose maps must have as many channels, "
-            f"not {channels}."
-        )
-    return channels[0]
-
-
-def choice(key: str, kind: str, choices: dict[str, Callable[[], Any]]) -> Any:
-    """What the yacs key ``MODEL.<key>`` stands for.
-
-    Raises:
-        ValueError: if it has a value that is not among the ``choices``.
-    """
-    if kind not in choices:
-        raise ValueError(f"MODEL.{key} knows {', '.join(map(repr, choices))}, not {kind!r}.")
-    return choices[kind]()
 
 
 def _alignment(kind: str, width: int, dilation: int, cfg: CfgNode) -> nn.Module:
