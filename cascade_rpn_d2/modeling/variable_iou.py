@@ -2,7 +2,7 @@
 Guided Anchoring).
 
 Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``Hi, Wi`` cells of level i, ``S``
-cells an image: the sum of ``Hi*Wi``.
+cells an image: the sum of ``Hi*Wi``, ``K`` shapes that are tried.
 """
 
 from __future__ import annotations
@@ -43,18 +43,21 @@ def variable_iou(
     Returns:
         (N, G, S).
     """
+    shapes = itertools.product(octave_scales, aspect_ratios)
+    sides = [(scale / ratio**0.5, scale * ratio**0.5) for scale, ratio in shapes]
+    factors = torch.tensor(sides, dtype=squares.dtype).to(squares.device, non_blocking=True)
+    widths, heights = factors.unbind(dim=1)  # (K,)
     object_area = box_area(objects)[..., None, None]  # (N, G, 1, 1)
     found = []
     for grid, level in zip(grids, squares.split([g.cells for g in grids], dim=1), strict=True):
         cells = level.unflatten(1, (grid.height, grid.width))
-        columns, rows = cells[:, 0, :, 0::2], cells[:, :, 0, 1::2]  # (N, Wi, 2), (N, Hi, 2)
+        across, width = _overlaps(objects[..., 0::2], cells[:, 0, :, 0::2], widths)  # Wi columns
+        down, height = _overlaps(objects[..., 1::2], cells[:, :, 0, 1::2], heights)  # Hi rows
         best: Tensor | None = None
         # One shape after the other: all at once would take as many times the memory.
-        for scale, ratio in itertools.product(octave_scales, aspect_ratios):
-            across, width = _overlaps(objects[..., 0::2], columns, scale / ratio**0.5)
-            down, height = _overlaps(objects[..., 1::2], rows, scale * ratio**0.5)
-            covered = across[:, :, None] * down[..., None]  # (N, G, Hi, Wi)
-            area = (width[:, None] * height[..., None])[:, None]  # (N, 1, Hi, Wi)
+        for k in range(len(sides)):
+            covered = across[:, :, k, None] * down[:, :, k, :, None]  # (N, G, Hi, Wi)
+            area = (width[:, k, None] * height[:, k, :, None])[:, None]  # (N, 1, Hi, Wi)
             union = (object_area + area).sub_(covered).clamp_(min=MIN_UNION)
             iou = covered.div_(union)
             best = iou if best is None else torch.maximum(best, iou, out=best)
@@ -63,12 +66,12 @@ def variable_iou(
     return torch.cat(found, dim=2)
 
 
-def _overlaps(objects: Tensor, intervals: Tensor, factor: float) -> tuple[Tensor, Tensor]:
-    """How much of objects (N, G, 2) is covered by intervals (N, n, 2) that are stretched by a
-    factor, their middles staying, (N, G, n); and the lengths (N, n) of these."""
-    middle = (intervals[..., 0] + intervals[..., 1]) / 2
-    reach = (intervals[..., 1] - intervals[..., 0]) / 2 * factor
+def _overlaps(objects: Tensor, intervals: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """How much of objects (N, G, 2) is covered by intervals (N, n, 2) that are stretched by factors
+    (K,), their middles staying, (N, G, K, n); and the lengths (N, K, n) of these."""
+    middle = (intervals[..., 0] + intervals[..., 1])[:, None] / 2  # (N, 1, n)
+    reach = (intervals[..., 1] - intervals[..., 0])[:, None] / 2 * factors[:, None]  # (N, K, n)
     low, high = middle - reach, middle + reach
-    end = torch.minimum(objects[..., 1:], high[:, None])
-    start = torch.maximum(objects[..., :1], low[:, None])
+    end = torch.minimum(objects[..., 1:, None], high[:, None])
+    start = torch.maximum(objects[..., :1, None], low[:, None])
     return (end - start).clamp_(min=0), high - low
