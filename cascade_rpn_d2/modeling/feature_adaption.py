@@ -9,7 +9,7 @@ An adaption is the 3x3 convolution of its head, shared by all levels, and is cal
 * ``mask``: (N, H, W) bool, the cells to evaluate; None for all. The others are zero;
 * returns the (N, O, H, W) map, before the activation.
 
-An adaption that reads the shape has ``needs_shape = True``.
+Its ``shape_channels`` is the S that it reads, or None if it reads no shape.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class FeatureAdaption(nn.Module):
         out_channels: O, channels of the output map.
         shape_channels: S, numbers that the shape branch predicts for a cell.
         offset_groups: groups of channels with offsets of their own.
-    """
 
-    needs_shape = True
+    Raises:
+        ValueError: if the groups do not divide C.
+    """
 
     def __init__(
         self,
@@ -45,6 +46,8 @@ class FeatureAdaption(nn.Module):
         offset_groups: int = 4,
     ):
         super().__init__()
+        _check_groups(in_channels, offset_groups)
+        self.shape_channels = shape_channels
         self.offset = nn.Conv2d(shape_channels, offset_groups * 2 * TAPS, 1, bias=False)
         # As the paper's code has it. mmdet since 2021 starts from zero, which leaves the features
         # without any notion of the shape until the offsets are learned.
@@ -69,12 +72,16 @@ class LearnedFeatureAdaption(nn.Module):
         in_channels: C, channels of the input map.
         out_channels: O, channels of the output map.
         offset_groups: groups of channels with offsets of their own.
+
+    Raises:
+        ValueError: if the groups do not divide C.
     """
 
-    needs_shape = False
+    shape_channels = None
 
     def __init__(self, in_channels: int, out_channels: int, *, offset_groups: int = 4):
         super().__init__()
+        _check_groups(in_channels, offset_groups)
         self.offset = nn.Conv2d(in_channels, offset_groups * 2 * TAPS, 3, padding=1)
         for parameter in self.offset.parameters():
             nn.init.zeros_(parameter)  # starts as a plain convolution
@@ -96,7 +103,7 @@ class PlainFeatureAdaption(nn.Module):
         out_channels: O, channels of the output map.
     """
 
-    needs_shape = False
+    shape_channels = None
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -107,3 +114,11 @@ class PlainFeatureAdaption(nn.Module):
         """See the module's docstring."""
         adapted = self.conv(x)
         return adapted if mask is None else adapted * mask[:, None]
+
+
+def _check_groups(in_channels: int, offset_groups: int) -> None:
+    if offset_groups < 1 or in_channels % offset_groups:
+        raise ValueError(
+            f"offset_groups must divide the {in_channels} channels of the map, as 4 groups divide "
+            f"256, not {offset_groups}."
+        )

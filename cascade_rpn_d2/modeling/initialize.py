@@ -13,7 +13,14 @@ def initialize(conv: nn.Conv2d, prior: float = 0.5) -> None:
     Args:
         conv: the layer.
         prior: probability whose logit the biases are, as in RetinaNet (section 4.1): 0 for 0.5.
+
+    Raises:
+        ValueError: if that is not between 0 and 1.
     """
+    if not 0 < prior < 1:
+        raise ValueError(
+            f"The probability that a layer starts with must be between 0 and 1, not {prior}."
+        )
     nn.init.normal_(conv.weight, std=0.01)
     if conv.bias is not None:
         nn.init.constant_(conv.bias, math.log(prior / (1 - prior)))

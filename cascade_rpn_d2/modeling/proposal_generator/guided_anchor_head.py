@@ -73,8 +73,13 @@ class GuidedAnchorHead(nn.Module):
                 f"A shape branch predicts one anchor a cell, not {num_anchors}: give shape='none', "
                 "or an anchor generator with one size and one aspect ratio a level."
             )
-        if shape == "none" and getattr(adaption, "needs_shape", False):
-            raise ValueError("The adaption reads predicted shapes: give shape='size' or 'box'.")
+        reads, predicted = getattr(adaption, "shape_channels", None), SHAPE_CHANNELS.get(shape, 0)
+        if reads is not None and reads != predicted:
+            raise ValueError(
+                f"The adaption reads {reads} numbers of the shape, but shape={shape!r} predicts "
+                f"{predicted}: give an adaption with shape_channels=2 for 'size', 4 for 'box', "
+                "and one that reads no shape for 'none'."
+            )
         self.conv = nn.Conv2d(in_channels, in_channels, 3, padding=1)
         initialize(self.conv)
         self.location = location_conv(in_channels, location_prior) if location else None

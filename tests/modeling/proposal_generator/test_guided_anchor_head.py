@@ -78,7 +78,22 @@ def test_what_does_not_fit_together():
         GuidedAnchorHead(8, shape="square")
     with pytest.raises(ValueError, match="one anchor a cell, not 3"):
         GuidedAnchorHead(8, num_anchors=3)
-    with pytest.raises(ValueError, match="reads predicted shapes"):
+    with pytest.raises(ValueError, match="reads 2 numbers of the shape.*'none' predicts 0"):
         GuidedAnchorHead(8, shape="none", adaption=FeatureAdaption(8, 8))
+    with pytest.raises(ValueError, match="reads 2 numbers of the shape.*'box' predicts 4"):
+        GuidedAnchorHead(8, shape="box", adaption=FeatureAdaption(8, 8))
     with pytest.raises(ValueError, match="needs a head that predicts shapes"):
         FeatureAdaption(8, 8)(torch.zeros(1, 8, 2, 2), None)
+
+
+@pytest.mark.parametrize("kind", [FeatureAdaption, LearnedFeatureAdaption])
+@pytest.mark.parametrize("groups", [0, 3])
+def test_groups_of_offsets_divide_the_channels(kind, groups):
+    with pytest.raises(ValueError, match=f"divide the 8 channels of the map.*not {groups}"):
+        kind(8, 8, offset_groups=groups)
+
+
+@pytest.mark.parametrize("prior", [0, 1, -0.1])
+def test_a_head_cannot_start_certain(prior):
+    with pytest.raises(ValueError, match=f"between 0 and 1, not {prior}"):
+        GuidedAnchorHead(8, location_prior=prior)
