@@ -160,6 +160,7 @@ def _look(network: Any, images: ImageList, objects: Tensor) -> tuple[Tensor, Ten
 def _unknown(why: str) -> str:
     return (
         "Whether its location branch was trained with exchanged labels, as mmdet >= 2.0 does, "
-        f"cannot be told ({why}): it is kept as it is, at worst without being sparse. Images tell: "
-        "convert it with tools/convert_checkpoint.py --dataset images_dir:annotations.json."
+        f"cannot be told ({why}): it is kept as it is, at worst without being sparse. Other "
+        "images, of the kind that it was trained on, may tell: give them to "
+        "tools/convert_checkpoint.py as --dataset images_dir:annotations.json."
     )

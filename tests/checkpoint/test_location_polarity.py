@@ -130,6 +130,7 @@ def test_a_branch_with_exchanged_labels_is_turned_round_once():
 def test_a_branch_that_has_learned_nothing_is_kept():
     decision = decide_polarity(measure(Network(Guide())))
     assert not decision.flip and "cannot be told" in decision.reason
+    assert "Other images, of the kind that it was trained on, may tell" in decision.reason
 
 
 @pytest.mark.parametrize(
