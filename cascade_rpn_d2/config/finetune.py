@@ -22,8 +22,15 @@ def regression_weights(detector: DictConfig) -> tuple[float, ...]:
         Four numbers, of dx, dy, dw and dh.
 
     Raises:
-        ValueError: if the config is of another detector.
+        ValueError: if the config is of another detector, or a yacs config.
     """
+    if "model" not in detector:
+        raise ValueError(
+            "The config of the detector to fine-tune has no `model` at its top, as a LazyConfig "
+            "has: leave a yacs config out if its network is the zoo's Faster R-CNN R50-FPN, or "
+            "else describe the detector in a LazyConfig such as "
+            "cascade_rpn/faster_rcnn_r50_fpn_1x.py."
+        )
     heads = OmegaConf.select(detector, "model.roi_heads")
     weights = None
     # Cascade R-CNN has a list of predictors.

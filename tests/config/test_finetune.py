@@ -73,3 +73,9 @@ def test_masks_are_refused():
     detector.model.roi_heads.mask_head = {"num_classes": 80}
     with pytest.raises(ValueError, match="nothing besides"):
         regression_weights(detector)
+
+
+def test_a_yacs_config_is_called_by_its_name():
+    yacs = model_zoo.get_config("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml")
+    with pytest.raises(ValueError, match="no `model` at its top.* leave a yacs config out if"):
+        regression_weights(yacs)
