@@ -93,9 +93,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--max-images", type=_positive, help="look at the first so many images only")
     add(
         "--baseline",
-        default=visualize_guided.BASELINE,
         metavar="CONFIG",
-        help="config of the sliding window's anchors (default: %(default)s)",
+        help="config of the sliding window's anchors; default: the model's squares, in the aspect "
+        "ratios 0.5, 1 and 2 of an RPN",
     )
 
     add = _command(commands, "iou", visualize_guided.visualize_iou, several=True)

@@ -74,14 +74,22 @@ class ShapeComparison:
     groups: Mapping[str, Shapes]
 
 
-def sliding_window(config: DictConfig) -> DefaultAnchorGenerator:
+def sliding_window(
+    config: DictConfig, aspect_ratios: Sequence[float] | None = None
+) -> DefaultAnchorGenerator:
     """The anchors of a config, whose model need not be built.
+
+    Args:
+        config: a training config.
+        aspect_ratios: what to have instead of its own, such as those of an RPN with its squares.
 
     Raises:
         ValueError: if the config has none of Detectron2's ``DefaultAnchorGenerator``.
     """
     for key in ("model.proposal_generator.anchor_generator", "model.anchor_generator"):
         node = OmegaConf.select(config, key)
+        if node is not None and aspect_ratios is not None:
+            node = OmegaConf.merge(node, {"aspect_ratios": list(aspect_ratios)})
         generator = None if node is None else instantiate(node)
         if isinstance(generator, DefaultAnchorGenerator):
             return generator
@@ -183,7 +191,7 @@ def write_shapes(
         path: of the file; its folder exists.
         dataset: name of the dataset.
         model: whose guided anchors were measured.
-        baseline: config of the sliding window.
+        baseline: what the sliding window is of.
         found: what was measured.
 
     Raises:

@@ -23,7 +23,8 @@ from .model_choices import choose_model, choose_models
 from .output_files import prepare_file, prepare_picture
 from .stage_pictures import still_images
 
-BASELINE = "guided_anchoring/rpn_r50_fpn_1x.py"
+# Of the anchors that RPN has in a cell.
+RPN_RATIOS = (0.5, 1.0, 2.0)
 
 
 def visualize_anchors(
@@ -83,7 +84,7 @@ def visualize_anchor_shapes(
     dataset: str | None = None,
     data: str | None = None,
     max_images: int | None = None,
-    baseline: str = BASELINE,
+    baseline: str | None = None,
 ) -> str:
     """Plot scales and aspect ratios of objects and of anchors (Guided Anchoring, Figure 6).
 
@@ -93,7 +94,8 @@ def visualize_anchor_shapes(
         device: where to run; a GPU if there is one by default.
         dataset, data: the images and their objects.
         max_images: look at the first so many images only.
-        baseline: config of the anchors to compare with.
+        baseline: config of the anchors to compare with; by default those that an RPN would have in
+            the place of the model's squares, in three aspect ratios.
 
     Returns:
         The table of quantiles.
@@ -101,7 +103,11 @@ def visualize_anchor_shapes(
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     values = prepare_file(picture.with_suffix(".json"), "shapes.png")
-    window = sliding_window(get_config(baseline))
+    window = (
+        sliding_window(get_config(baseline))
+        if baseline
+        else sliding_window(model.config(), RPN_RATIOS)
+    )
     name = choose_dataset(model.config(), dataset, data)
     records = load_records(name)[:max_images]
     found = measure_shapes(model.load(device), window, records)
@@ -110,7 +116,7 @@ def visualize_anchor_shapes(
         {"scale √(w·h) in pixels": densities[SCALE], "aspect ratio h/w": densities[RATIO]}
     )
     save_image(picture, drawn)
-    write_shapes(values, name, model, baseline, found)
+    write_shapes(values, name, model, baseline or "the model's squares in three ratios", found)
     return (
         f"Shapes on {found.images} images of '{name}', scaled as for the model:\n\n"
         f"{shapes_table(found)}\n\nTheir distribution: {picture}, its values: {values}"

@@ -74,6 +74,8 @@ def get_checkpoint_file(name: str) -> str:
         return get_published_file(own_name)
     if checkpoint is None:
         names = sorted(CHECKPOINTS | PUBLISHED)
+        folder = f"{Path(own_name).parent}/"
+        names = [other for other in names if other.startswith(folder)] or names
         have = f"it has those of {alternatives(names)}" if names else "none yet"
         raise ValueError(
             f"The zoo has no trained weights for '{name}' ({have}): train it with "

@@ -73,6 +73,14 @@ def test_a_stock_detector_trains_on_guided_anchors():
     assert all(loss.isfinite() for loss in losses.values())
 
 
+@pytest.mark.parametrize("generator", ["cascade_rpn", "guided_anchor_rpn"])
+def test_a_stock_detector_without_fpn_is_refused(generator):
+    with pytest.raises(
+        ValueError, match="names 'p2', but the backbone has res4: take a model with"
+    ):
+        build_model(stock_with_cascade_rpn("COCO-Detection/faster_rcnn_R_50_C4_1x.yaml", generator))
+
+
 def test_the_guided_anchors_of_a_stock_detector_are_those_of_ga_faster_rcnn():
     name = "COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"
     cfg = stock_with_cascade_rpn(name, "guided_anchor_rpn")

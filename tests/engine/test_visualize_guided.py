@@ -72,6 +72,12 @@ def test_shapes_are_told_drawn_and_written(weights, tiny_data, tmp_path):
     assert content["sliding_window"] == baseline
     assert content["scale"]["ground truth"]["count"] == 6
 
+    visualize_anchor_shapes(**one(weights), output=output, data=tiny_data, max_images=2)
+    by_default = json.loads((tmp_path / "shapes.json").read_text())
+    assert "squares" in by_default["sliding_window"]
+    # What an RPN has in the place of the model's squares, and the tiny one does.
+    assert by_default["scale"]["sliding window"] == content["scale"]["sliding window"]
+
 
 def test_overlaps_are_told_drawn_and_written(weights, tiny_data, tmp_path):
     output = str(tmp_path / "iou.png")

@@ -73,8 +73,18 @@ class DenseProposalGenerator(nn.Module):
 
     @staticmethod
     def arguments_from(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
-        """The arguments above from Detectron2's own yacs keys."""
+        """The arguments above from Detectron2's own yacs keys.
+
+        Raises:
+            ValueError: if the backbone has not the maps that are to be read.
+        """
         in_features = list(cfg.MODEL.RPN.IN_FEATURES)
+        missing = [name for name in in_features if name not in input_shape]
+        if missing:
+            raise ValueError(
+                f"MODEL.RPN.IN_FEATURES names '{missing[0]}', but the backbone has "
+                f"{', '.join(input_shape)}: take a model with FPN, or name maps of one width."
+            )
         return {
             "in_features": in_features,
             "anchor_generator": build_anchor_generator(cfg, [input_shape[f] for f in in_features]),
