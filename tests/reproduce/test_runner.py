@@ -151,6 +151,7 @@ def test_a_row_that_differs_at_test_alone_has_the_weights_of_another(
     assert setting().fingerprint(others) != setting().fingerprint(rows[0])
 
 
+@pytest.mark.slow  # three trainings
 def test_a_fine_tuning_starts_from_a_trained_detector(
     setting: Callable[..., Setting], tmp_path: Path
 ):
