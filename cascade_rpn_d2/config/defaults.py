@@ -6,8 +6,8 @@ from detectron2.config import CfgNode
 
 
 def add_cascade_rpn_config(cfg: CfgNode) -> None:
-    """Add ``MODEL.CASCADE_RPN`` and ``MODEL.GUIDED_ANCHOR`` to a Detectron2 config, and what its
-    cascaded ROI heads lack.
+    """Add ``MODEL.CASCADE_RPN``, ``GUIDED_ANCHOR``, ``ROI_GRID_HEAD`` and ``CPM`` to a Detectron2
+    config, and what its cascaded ROI heads lack.
 
     ``configs/yacs/cascade_rpn.yaml`` and ``guided_anchor_rpn.yaml`` turn a stock Faster or Mask
     R-CNN with FPN into one with Cascade RPN or GA-RPN. What Detectron2 has a key for already is
@@ -22,6 +22,10 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     ``MODEL.ROI_HEADS.NAME = "ResamplingCascadeROIHeads"`` reads the keys of Detectron2's
     ``"CascadeROIHeads"`` and ``MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS``.
 
+    ``MODEL.ROI_HEADS.NAME = "GridROIHeads"`` reads ``MODEL.ROI_GRID_HEAD``, ``"CPMROIHeads"`` also
+    ``MODEL.CPM``; ``configs/yacs/grid_rcnn.yaml`` and ``cpm_rcnn.yaml`` turn a stock Faster or Mask
+    R-CNN with FPN into Grid and CPM R-CNN.
+
     ``MODEL.BACKBONE.NAME = "build_vgg16_backbone"`` reads ``MODEL.VGG.OUT_FEATURES`` and
     ``MODEL.BACKBONE.FREEZE_AT``; ``MODEL.ROI_BOX_HEAD.NAME = "VGGBoxHead"`` reads ``NUM_FC``,
     ``FC_DIM`` and ``DROPOUT`` beside it. ``configs/yacs/faster_rcnn_vgg16.yaml`` sets them all.
@@ -31,6 +35,8 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     """
     cfg.MODEL.CASCADE_RPN = _cascade_rpn()
     cfg.MODEL.GUIDED_ANCHOR = _guided_anchor()
+    cfg.MODEL.ROI_GRID_HEAD = _roi_grid_head()
+    cfg.MODEL.CPM = _cpm()
     # Of ResamplingCascadeROIHeads: weight of the losses of every stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
     cfg.MODEL.VGG = CfgNode()
@@ -108,4 +114,53 @@ def _guided_anchor() -> CfgNode:
     node.SHAPE.ASPECT_RATIOS = [0.5, 1.0, 2.0]
     node.SHAPE.BOUNDED_IOU_BETA = 0.2
     node.SHAPE.LOSS_WEIGHT = 1.0
+    return node
+
+
+def _roi_grid_head() -> CfgNode:
+    node = CfgNode()
+
+    # One value a stage; the number of values is the number of stages.
+    node.MAPPING_RATIOS = [2.0]
+    node.IOUS = [0.5]  # least IoU of the boxes that a stage learns from, the first one's unread
+    node.LOSS_WEIGHTS = [15.0]
+
+    # One value for all stages.
+    node.POOLER_RESOLUTION = 14
+    node.POOLER_SAMPLING_RATIO = 0
+    node.POOLER_TYPE = "ROIAlignV2"
+    node.GRID_SIZE = 3  # points a side
+    node.NUM_CONVS = 8
+    node.POINT_CHANNELS = 64
+    node.FUSION = True  # False in CPM R-CNN
+    node.INIT = "plus"  # or "mmdet" or "pytorch"
+    node.RADIUS = 1  # of the peaks in cells
+    node.MIN_REGION_SIZE = 3.0  # pixels
+
+    # -1 for no limit. CPM R-CNN has 96 of an image, and no jitter.
+    node.MAX_ROIS_PER_IMAGE = -1
+    node.MAX_ROIS_PER_BATCH = 192
+    node.JITTER = 0.15
+    node.CLIP_BETWEEN_STAGES = False
+    node.TEST_STAGE = 0  # how many stages are run at test, 0 for all
+    return node
+
+
+def _cpm() -> CfgNode:
+    node = CfgNode()
+    node.SCORE_GAMMA = 0.8
+
+    node.ISM = CfgNode()
+    node.ISM.ENABLED = True
+    node.ISM.TARGET = "input"  # IoU of the boxes in front of the last stage, or of its "output"
+    node.ISM.LOSS = "l2"  # or "l1" or "smooth_l1"
+    node.ISM.SMOOTH_L1_BETA = 1 / 9
+    node.ISM.LOSS_WEIGHT = 1.0
+    node.ISM.NUM_FC = 2
+    node.ISM.FC_DIM = 1024
+
+    node.RSM = CfgNode()
+    node.RSM.ENABLED = True
+    node.RSM.POSITIVES = "input"  # boxes in front of the last stage, or its "output"
+    node.RSM.LOSS_WEIGHT = 1.0
     return node

@@ -6,6 +6,13 @@ from .adaptive_conv import AdaptiveConv2d, adaptive_conv2d
 from .batch_norm import FixedStatisticsBatchNorm2d
 from .boxes import box_area, box_iou, clip_boxes, pairwise_box_iou
 from .deform_conv import DeformConv2d, deform_conv2d
+from .grid_points import (
+    decode_grid_boxes,
+    decode_grid_points,
+    encode_grid_points,
+    mapped_regions,
+    sub_region_starts,
+)
 from .losses import IoULossMode, bounded_iou_loss, iou_loss
 from .nms import sorted_nms
 
@@ -19,8 +26,13 @@ __all__ = [
     "box_area",
     "box_iou",
     "clip_boxes",
+    "decode_grid_boxes",
+    "decode_grid_points",
     "deform_conv2d",
+    "encode_grid_points",
     "iou_loss",
+    "mapped_regions",
     "pairwise_box_iou",
     "sorted_nms",
+    "sub_region_starts",
 ]

@@ -21,7 +21,17 @@ from .proposal_generator import (
     Stage,
 )
 from .refinement import Refinement
-from .roi_heads import ResamplingCascadeROIHeads, VGGBoxHead
+from .roi_heads import (
+    ClassPredictor,
+    CPMROIHeads,
+    GridHead,
+    GridROIHeads,
+    GridStage,
+    IoUScoring,
+    ResamplingCascadeROIHeads,
+    ResamplingScoring,
+    VGGBoxHead,
+)
 from .sampling import AllSampler, DenseSampler, RandomSampler
 from .score_losses import BinaryCrossEntropyLoss, SigmoidFocalLoss
 
@@ -33,12 +43,17 @@ __all__ = [
     "BoundedIoULoss",
     "BoxCoder",
     "BoxPredictor",
+    "CPMROIHeads",
     "CascadeRPN",
+    "ClassPredictor",
     "ConvAlignment",
     "DenseSampler",
     "FPNWithInputs",
     "FeatureAdaption",
     "Grid",
+    "GridHead",
+    "GridROIHeads",
+    "GridStage",
     "GroundTruth",
     "GuidedAnchorHead",
     "GuidedAnchorRPN",
@@ -47,6 +62,7 @@ __all__ = [
     "InsideAnchorRPN",
     "IoUAssigner",
     "IoULoss",
+    "IoUScoring",
     "LastLevelP6P7WithoutReLU",
     "LearnedAlignment",
     "LearnedFeatureAdaption",
@@ -56,6 +72,7 @@ __all__ = [
     "Refinement",
     "RegionAssigner",
     "ResamplingCascadeROIHeads",
+    "ResamplingScoring",
     "SigmoidFocalLoss",
     "SmoothL1Loss",
     "Stage",

@@ -1,6 +1,27 @@
 """Heads that classify and refine the proposals of a detector."""
 
+from .box_stream import BoxStream
 from .cascade_rcnn import ResamplingCascadeROIHeads
+from .class_predictor import ClassPredictor
+from .cpm_rcnn import CPMROIHeads
+from .grid_head import GridHead, GridPrediction
+from .grid_rcnn import GridROIHeads, GridStep
+from .grid_stage import GridStage
+from .scoring import IoUScoring, ResamplingScoring, fuse_scores
 from .vgg_box_head import VGGBoxHead
 
-__all__ = ["ResamplingCascadeROIHeads", "VGGBoxHead"]
+__all__ = [
+    "BoxStream",
+    "CPMROIHeads",
+    "ClassPredictor",
+    "GridHead",
+    "GridPrediction",
+    "GridROIHeads",
+    "GridStage",
+    "GridStep",
+    "IoUScoring",
+    "ResamplingCascadeROIHeads",
+    "ResamplingScoring",
+    "VGGBoxHead",
+    "fuse_scores",
+]
