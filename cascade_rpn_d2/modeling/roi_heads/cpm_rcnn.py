@@ -106,7 +106,7 @@ class CPMROIHeads(GridROIHeads):
     ) -> dict[str, Tensor]:
         """``loss_ism`` and ``loss_rsm``, as far as there are these modules."""
         losses = {}
-        refined = stream.refined(self._stages()[-1].refine(prediction, stream.boxes)).boxes
+        refined = self._stages()[-1].refine(prediction, stream.boxes)
         if self.iou_scoring is not None:
             overlap = stream.overlap
             if self.iou_target == "output":
@@ -115,7 +115,9 @@ class CPMROIHeads(GridROIHeads):
                 self.iou_scoring(prediction.features), overlap, stream.active
             )
         if self.resampling_scoring is not None:
-            boxes = refined if self.resampling_positives == "output" else stream.boxes
+            boxes = stream.boxes
+            if self.resampling_positives == "output":
+                boxes = stream.refined(refined).boxes  # objects stay objects
             chosen, classes = self.resampling_scoring.sample(
                 samples, boxes.split(stream.counts), stream.active.split(stream.counts), truth
             )

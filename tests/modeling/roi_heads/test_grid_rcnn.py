@@ -1,0 +1,308 @@
+"""Grid R-CNN's heads on toy maps: what each stage is given, learns and makes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads import FastRCNNOutputLayers, MaskRCNNConvUpsampleHead
+from detectron2.structures import BitMasks, Boxes
+
+from cascade_rpn_d2.layers import decode_grid_boxes
+from cascade_rpn_d2.modeling import GridHead, GridROIHeads
+from cascade_rpn_d2.modeling.roi_heads.box_stream import BoxStream
+from tests.modeling.roi_heads.toy_heads import (
+    CHANNELS,
+    CLASSES,
+    NOTHING,
+    OBJECTS,
+    SIZE,
+    PointingHead,
+    background,
+    batch_of,
+    build,
+    detect,
+    features,
+    grid_head,
+    proposals,
+    stages,
+    train,
+    truth,
+)
+
+
+def record(heads: GridROIHeads) -> list[BoxStream]:
+    """The streams in front of the stages, as they come."""
+    streams = []
+    for stage in heads.grid_stages:
+
+        def loss(prediction, boxes, objects, active, stage=stage, inner=stage.loss):
+            streams.append((boxes, objects, active))
+            return inner(prediction, boxes, objects, active)
+
+        stage.loss = loss
+    return streams
+
+
+def test_losses():
+    losses = train(build(), OBJECTS)
+    assert losses.keys() == {"loss_cls", "loss_grid_stage1"}
+    losses = train(build(count=3), OBJECTS)
+    assert losses.keys() == {"loss_cls", *(f"loss_grid_stage{k}" for k in (1, 2, 3))}
+    assert all(x > 0 for x in losses.values())
+
+
+def test_the_first_stage_learns_the_positives_of_the_classification():
+    heads = build(jitter=0.0, batch_size_per_image=16, positive_fraction=0.5)
+    streams = record(heads)
+    train(heads, OBJECTS)
+    ((boxes, objects, active),) = streams
+    assert len(boxes) == 8 and active.all()
+    assert (boxes - objects).abs().max() <= 2  # those near objects, and the objects
+
+
+def test_a_later_stage_has_the_boxes_of_the_one_before_and_every_object_once():
+    # Boxes come out a cell smaller on each side than they are: IoU stays above 0.7.
+    heads = build(count=3, head=PointingHead, jitter=0.0, batch_size_per_image=100)
+    heads.grid_stages[1].mapping_ratio = heads.grid_stages[2].mapping_ratio = 2.0
+    streams = record(heads)
+    train(heads, OBJECTS, NOTHING)
+    (first, _, _), (second, objects, _), (third, _, _) = streams
+    given = OBJECTS.gt_boxes.tensor
+    is_object = (first[:, None] == given).all(dim=2).any(dim=1)
+    assert len(first) == 14 and is_object.sum() == 2
+    for before, after in ((first[~is_object], second), (second[:12], third)):
+        logits = heads.grid_stages[0].head.maps.expand(len(before), -1, -1, -1)
+        assert torch.equal(after[:12], decode_grid_boxes(logits, before))
+        assert torch.equal(after[12:], given)  # of no stage, at the end
+    assert torch.equal(objects[12:], given)
+
+
+def test_later_stages_ask_for_more_overlap():
+    # A box 4 cells smaller on each side: IoU about 0.6 with the object around it.
+    heads = build(count=2, head=lambda: PointingHead(17), jitter=0.0)
+    for min_iou, kept in ((0.5, True), (0.7, False)):
+        heads.grid_stages[1].min_iou = min_iou
+        streams = record(heads)
+        train(heads, OBJECTS)
+        second = streams[1][0]
+        assert (len(second) > 2) == kept
+        assert torch.equal(second[-2:], OBJECTS.gt_boxes.tensor)
+
+
+def test_objects_are_only_appended_where_they_are_appended_to_proposals():
+    heads = build(count=2, head=PointingHead, jitter=0.0, proposal_append_gt=False)
+    heads.grid_stages[1].mapping_ratio = 2.0
+    streams = record(heads)
+    train(heads, OBJECTS)
+    assert len(streams[0][0]) == len(streams[1][0])
+    assert not (streams[1][0][:, None] == OBJECTS.gt_boxes.tensor).all(dim=2).any()
+
+
+def test_left_out_boxes_weigh_nothing_where_they_stay(monkeypatch: pytest.MonkeyPatch):
+    """On a GPU they stay, so that nothing is counted: the losses are the same."""
+    heads = build(count=3, jitter=0.0)
+    maps, batch = features(2), batch_of(OBJECTS, OBJECTS)
+
+    def losses():
+        torch.manual_seed(1)
+        return train(heads, OBJECTS, OBJECTS, boxes=batch, maps=maps)
+
+    compact = losses()
+    monkeypatch.setattr(BoxStream, "_compact", lambda self: self)
+    for name, value in losses().items():
+        assert value.item() == pytest.approx(compact[name].item(), rel=1e-5), name
+
+
+def test_limits_of_what_the_first_stage_learns():
+    arguments = {"jitter": 0.0, "batch_size_per_image": 100, "positive_fraction": 1.0}
+    for changes, expected in (
+        ({"max_grid_rois_per_image": 5, "max_grid_rois_per_batch": None}, 10),
+        ({"max_grid_rois_per_batch": 7}, 7),
+    ):
+        heads = build(**arguments, **changes)
+        streams = record(heads)
+        train(heads, OBJECTS, OBJECTS)
+        assert len(streams[0][0]) == expected
+
+
+def test_jitter_moves_boxes_and_not_objects():
+    heads = build(jitter=0.15)
+    streams = record(heads)
+    train(heads, OBJECTS)
+    ((boxes, objects, _),) = streams
+    assert (boxes[:, None] != OBJECTS.gt_boxes.tensor).any(dim=2).all()
+    assert (objects[:, None] == OBJECTS.gt_boxes.tensor).all(dim=2).any(dim=1).all()
+
+
+def test_the_caller_keeps_its_images():
+    batch, targets = batch_of(OBJECTS), OBJECTS
+    train(build(count=2), targets, boxes=batch)
+    assert batch[0].get_fields().keys() == {"proposal_boxes", "objectness_logits"}
+    assert targets.get_fields().keys() == {"gt_boxes", "gt_classes"}
+
+
+@pytest.mark.parametrize("targets", [(NOTHING,), (NOTHING, OBJECTS), (NOTHING, NOTHING)])
+@pytest.mark.parametrize("fusion", [False, True])
+def test_every_parameter_gets_a_gradient_whatever_the_images_show(targets, fusion):
+    heads = build(count=2, head=lambda: grid_head(fusion))
+    losses = train(heads, *targets)
+    assert all(x.isfinite() for x in losses.values())
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in heads.parameters())
+
+
+def test_no_proposals():
+    heads = build(count=2)
+    empty = proposals(torch.zeros(0, 4))
+    losses = train(heads, OBJECTS, NOTHING, boxes=[empty, empty])
+    assert all(x.isfinite() for x in losses.values())
+    assert [len(x) for x in detect(heads, empty, empty)] == [0, 0]
+    assert [len(x) > 0 for x in detect(heads, empty, proposals(background(5)))] == [False, True]
+
+
+def test_boxes_are_those_of_the_maps():
+    heads = build(head=lambda: PointingHead(10), predictor={"test_nms_thresh": 1.0})
+    boxes = background(6)
+    (found,) = detect(heads, proposals(boxes))
+    assert (found.scores.diff() <= 0).all() and len(found) == 18
+    logits = heads.grid_stages[0].head.maps.expand(6, -1, -1, -1)
+    expected = decode_grid_boxes(logits, boxes)
+    distance = (found.pred_boxes.tensor[:, None] - expected).abs().amax(dim=2)
+    assert (distance.amin(dim=1) < 1e-4).all() and (distance.amin(dim=0) < 1e-4).all()
+
+
+def test_stages_are_run_up_to_the_one_that_is_tested():
+    boxes = background(4)
+    for count in (1, 2, 3):
+        heads = build(count=3, head=lambda: PointingHead(16), test_stage=count)
+        heads.eval()
+        steps = list(heads.steps(features(), [Boxes(boxes)], [SIZE]))
+        assert len(steps) == count
+        assert torch.equal(steps[0].boxes, boxes)
+        for before, after in zip(steps[:-1], steps[1:], strict=True):
+            assert torch.equal(before.refined, after.boxes)
+        maps = features()
+        (found,) = detect(heads, proposals(boxes), maps=maps)
+        assert len(found) > 0
+    heads = build(count=3)
+    assert heads.test_stage == 3
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_clipping_between_stages(clip):
+    heads = build(count=2, head=lambda: PointingHead(2), clip_between_stages=clip).eval()
+    _, second = heads.steps(features(), [Boxes(torch.tensor([[0.0, 0, 90, 70]]))], [SIZE])
+    assert bool((second.boxes < 0).any()) != clip
+    assert bool((second.boxes > 90).any())
+    if clip:
+        assert second.boxes.tolist() == [[0, 0, 100, 80]]
+
+
+def test_a_batch_is_its_images():
+    heads = build(count=2, predictor={"test_nms_thresh": 0.9})
+    maps = features(3)
+    images = [proposals(background(n)) for n in (7, 0, 3)]
+    together = detect(heads, *images, maps=maps)
+    for index, image in enumerate(images):
+        (alone,) = detect(heads, image, maps={"p2": maps["p2"][index, None]})
+        assert torch.allclose(alone.pred_boxes.tensor, together[index].pred_boxes.tensor, atol=1e-4)
+        assert torch.allclose(alone.scores, together[index].scores, atol=1e-6)
+
+
+def test_a_mask_head_beside_it():
+    side = 4
+    heads = build(
+        count=2,
+        mask_in_features=["p2"],
+        mask_pooler=ROIPooler(side, scales=(0.25,), sampling_ratio=1, pooler_type="ROIAlignV2"),
+        mask_head=MaskRCNNConvUpsampleHead(
+            ShapeSpec(channels=CHANNELS, height=side, width=side),
+            num_classes=CLASSES,
+            conv_dims=[4, 4],
+        ),
+    )
+    targets = truth((60.0, 10, 90, 40))
+    masks = torch.zeros(1, *SIZE)
+    masks[0, 10:40, 60:90] = 1
+    targets.gt_masks = BitMasks(masks)
+    losses = train(heads, targets)
+    assert losses.keys() == {"loss_cls", "loss_grid_stage1", "loss_grid_stage2", "loss_mask"}
+    (found,) = detect(heads, proposals(background(6)))
+    assert found.pred_masks.shape == (len(found), 1, 2 * side, 2 * side)
+
+
+def test_mixed_precision():
+    heads = build(count=2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = train(heads, OBJECTS, NOTHING)
+        sum(losses.values()).backward()
+        (found,) = detect(heads, proposals(background(6)))
+    assert all(x.dtype == torch.float32 and x.isfinite() for x in losses.values())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in heads.parameters())
+    assert found.pred_boxes.tensor.dtype == torch.float32
+
+
+def test_one_stage_learns_to_find_boxes():
+    """Maps that show where an object is: after some steps the boxes are on it."""
+    shape = ShapeSpec(channels=CHANNELS, height=8, width=8)
+    heads = build(
+        head=lambda: GridHead(shape, num_convs=2, point_channels=8, fusion=False),
+        grid_pooler=ROIPooler(8, scales=(0.25,), sampling_ratio=1, pooler_type="ROIAlignV2"),
+    )
+    maps = torch.zeros(1, CHANNELS, SIZE[0] // 4, SIZE[1] // 4)
+    for x1, y1, x2, y2 in (OBJECTS.gt_boxes.tensor / 4).round().int().tolist():
+        maps[0, :, y1:y2, x1:x2] = 1
+    optimizer = torch.optim.AdamW(heads.parameters(), lr=3e-3)
+    for _ in range(200):
+        optimizer.zero_grad()
+        losses = train(heads, OBJECTS, maps={"p2": maps})
+        sum(losses.values()).backward()
+        optimizer.step()
+    objects = OBJECTS.gt_boxes.tensor
+    start = objects + torch.tensor([4.0, -3, 3, 4])
+    (step,) = heads.eval().steps({"p2": maps}, [Boxes(start)], [SIZE])
+    error = (step.refined - objects).abs().mean()
+    assert error < 0.5 * (start - objects).abs().mean()
+
+
+def test_what_cannot_be_says_so():
+    with pytest.raises(ValueError, match="fill grid_stages"):
+        build(grid_stages=[])
+    with pytest.raises(ValueError, match="1 to 2, not 3"):
+        build(grid_stages=stages(2), test_stage=3)
+    regressing = FastRCNNOutputLayers(
+        ShapeSpec(channels=8), box2box_transform=Box2BoxTransform((1.0, 1, 1, 1)), num_classes=3
+    )
+    with pytest.raises(TypeError, match="ClassPredictor instead of a FastRCNNOutputLayers"):
+        build(box_predictor=regressing)
+    with pytest.raises(ValueError, match="train_on_pred_boxes has no meaning"):
+        build(train_on_pred_boxes=True)
+    heads = build().train()
+    with pytest.raises(ValueError, match="needs targets"):
+        heads(None, features(), batch_of(OBJECTS))
+
+
+@pytest.mark.gpu
+def test_stages_wait_for_nothing_on_a_gpu():
+    """The pooler of one level does not either; with several Detectron2's waits once a level."""
+    heads = build(count=3).cuda().train()
+    maps = {"p2": features(2)["p2"].cuda()}
+    targets = [OBJECTS.to("cuda"), NOTHING.to("cuda")]
+    inner = heads._first_stream
+
+    def stream_then_guard(samples):
+        stream = inner(samples)
+        torch.cuda.set_sync_debug_mode("error")
+        return stream
+
+    heads._first_stream = stream_then_guard
+    try:
+        losses = train(
+            heads, *targets, boxes=[x.to("cuda") for x in batch_of(OBJECTS, NOTHING)], maps=maps
+        )
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(x.isfinite() for x in losses.values())
