@@ -7,7 +7,7 @@ image i, ``K`` classes without the background.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -20,6 +20,20 @@ from torch import Tensor
 
 # (R, K + 1) logits, the background last, and (R, 4) deltas
 StagePrediction = tuple[Tensor, Tensor]
+
+
+class CascadeStep(NamedTuple):
+    """What one stage did.
+
+    Attributes:
+        proposals: N images with the boxes it was given.
+        features: (R, C) that its box head saw in them.
+        prediction: what it made of these.
+    """
+
+    proposals: list[Instances]
+    features: Tensor
+    prediction: StagePrediction
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -166,28 +180,29 @@ class ResamplingCascadeROIHeads(CascadeROIHeads):
         """
         maps = [features[name] for name in self.box_in_features]
         losses: dict[str, Tensor] = {}
-        predictions: list[StagePrediction] = []
+        steps: list[CascadeStep] = []
         for stage in range(self.num_cascade_stages):
             if stage > 0:
-                proposals = self._refine(predictions[-1], proposals, stage - 1)
+                proposals = self._refine(steps[-1], stage - 1)
                 if targets is not None:
                     proposals = self.label_and_sample_proposals(proposals, targets, stage)
-            predictions.append(self._run_stage(maps, proposals, stage))
+            steps.append(self._run_stage(maps, proposals, stage))
             if self.training:
-                losses.update(self._stage_losses(predictions[-1], proposals, stage))
-        return losses if self.training else self._detect(predictions, proposals)
+                losses.update(self._stage_losses(steps[-1], stage))
+        if targets is None:
+            return self._detect(maps, steps)
+        return losses | self._score_losses(maps, steps, targets)
 
     def _run_stage(
         self, features: list[Tensor], proposals: list[Instances], stage: int
-    ) -> StagePrediction:
-        """Predictions for the boxes of a stage; its gradients reach the features unscaled."""
+    ) -> CascadeStep:
+        """A stage looks at its boxes; its gradients reach the maps unscaled."""
         pooled = self.box_pooler(features, [x.proposal_boxes for x in proposals])
-        return self.box_predictor[stage](self.box_head[stage](pooled))
+        seen = self.box_head[stage](pooled)
+        return CascadeStep(proposals, seen, self.box_predictor[stage](seen))
 
     @torch.no_grad()
-    def _refine(
-        self, prediction: StagePrediction, proposals: list[Instances], stage: int
-    ) -> list[Instances]:
+    def _refine(self, step: CascadeStep, stage: int) -> list[Instances]:
         """The boxes that a stage makes of those it was given, clipped to their images.
 
         In training, what became of appended objects is left out, for the next stage appends them
@@ -196,31 +211,38 @@ class ResamplingCascadeROIHeads(CascadeROIHeads):
         stay, for the logits of the stages belong together row by row; :meth:`_detect` drops those
         that have no area in the end.
         """
-        refined = self.box_predictor[stage].predict_boxes(prediction, proposals)
+        refined = self.box_predictor[stage].predict_boxes(step.prediction, step.proposals)
         if self.training:
-            refined = [b[~x.is_object] for b, x in zip(refined, proposals, strict=True)]
+            refined = [b[~x.is_object] for b, x in zip(refined, step.proposals, strict=True)]
         # Detectron2's, which clips, and in training drops what is empty.
-        return self._create_proposals_from_boxes(refined, [x.image_size for x in proposals])
+        return self._create_proposals_from_boxes(refined, [x.image_size for x in step.proposals])
 
-    def _stage_losses(
-        self, prediction: StagePrediction, proposals: list[Instances], stage: int
-    ) -> dict[str, Tensor]:
+    def _stage_losses(self, step: CascadeStep, stage: int) -> dict[str, Tensor]:
         """Weighted losses of a stage; each is a mean over all samples of the batch."""
         with get_event_storage().name_scope(f"stage{stage}"):
-            losses = self.box_predictor[stage].losses(prediction, proposals)
+            losses = self.box_predictor[stage].losses(step.prediction, step.proposals)
         weight = self.stage_loss_weights[stage]
         return {f"{name}_stage{stage}": loss * weight for name, loss in losses.items()}
 
-    def _detect(
-        self, predictions: list[StagePrediction], proposals: list[Instances]
-    ) -> list[Instances]:
-        """Detections from the logits of all stages and the boxes of the last one."""
+    def _score_losses(
+        self, maps: list[Tensor], steps: list[CascadeStep], targets: list[Instances]
+    ) -> dict[str, Tensor]:
+        """What a subclass learns from the boxes of all stages and what they saw in them."""
+        return {}
+
+    def _scores(self, steps: list[CascadeStep]) -> list[Tensor]:
+        """Of N images (Ri, K + 1) probabilities, from the logits of all stages."""
+        logits = torch.stack([step.prediction[0].float() for step in steps]).mean(dim=0)
+        _, _, (_, deltas) = steps[-1]
+        return self.box_predictor[-1].predict_probs((logits, deltas), steps[-1].proposals)
+
+    def _detect(self, maps: list[Tensor], steps: list[CascadeStep]) -> list[Instances]:
+        """Detections from the scores of all stages and the boxes of the last one."""
         predictor = self.box_predictor[-1]
-        logits = torch.stack([each.float() for each, _ in predictions]).mean(dim=0)  # (R, K + 1)
-        combined = (logits, predictions[-1][1])
+        proposals, _, prediction = steps[-1]
         sizes = [x.image_size for x in proposals]
-        scores = predictor.predict_probs(combined, proposals)
-        boxes = predictor.predict_boxes(combined, proposals)
+        scores = self._scores(steps)
+        boxes = predictor.predict_boxes(prediction, proposals)
         # NMS suppresses no box without area, so many of them could push detections out of the
         # limit of an image.
         present = [_has_area(b, size) for b, size in zip(boxes, sizes, strict=True)]

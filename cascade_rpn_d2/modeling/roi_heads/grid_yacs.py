@@ -69,7 +69,7 @@ def grid_heads_from_config(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> d
 def scores_from_config(
     cfg: CfgNode, input_shape: dict[str, ShapeSpec], features: ShapeSpec
 ) -> dict[str, Any]:
-    """Arguments of ``CPMROIHeads``, and of the cascade with its scores, from ``MODEL.CPM``.
+    """Arguments of ``FusedScoring`` from ``MODEL.CPM``.
 
     Args:
         cfg: the config.

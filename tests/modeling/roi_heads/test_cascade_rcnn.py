@@ -81,9 +81,9 @@ def train(heads, batch, targets, maps=None):
     stages = []
     losses_of = heads._stage_losses
 
-    def record(prediction, samples, stage):
-        stages.append(samples)
-        return losses_of(prediction, samples, stage)
+    def record(step, stage):
+        stages.append(step.proposals)
+        return losses_of(step, stage)
 
     heads._stage_losses = record
     with EventStorage():
@@ -217,19 +217,19 @@ def test_scores_are_the_softmax_of_the_mean_logits_and_boxes_the_last_ones():
     run_stage = heads._run_stage
 
     def record(*arguments):
-        stages.append((arguments[1], run_stage(*arguments)))
-        return stages[-1][1]
+        stages.append(run_stage(*arguments))
+        return stages[-1]
 
     heads._run_stage = record
     with torch.no_grad():
         (found,), losses = heads(None, features(), [proposals(background(12))])
     assert losses == {} and len(stages) == 3
-    logits = [prediction[0].double() for _, prediction in stages]
+    logits = [step.prediction[0].double() for step in stages]
     scores = (sum(logits) / 3).softmax(dim=1)[:, :CLASSES]
     averaged = sum(each.softmax(dim=1) for each in logits)[:, :CLASSES] / 3
     assert (scores - averaged).abs().max() > 0.05
 
-    last, (_, deltas) = stages[-1]
+    last, _, (_, deltas) = stages[-1]
     transform = heads.box_predictor[-1].box2box_transform
     boxes = Boxes(transform.apply_deltas(deltas, last[0].proposal_boxes.tensor))
     boxes.clip(SIZE)
@@ -238,10 +238,10 @@ def test_scores_are_the_softmax_of_the_mean_logits_and_boxes_the_last_ones():
     assert torch.equal(found.pred_classes, order % CLASSES)
     torch.testing.assert_close(found.pred_boxes.tensor, boxes.tensor[order // CLASSES])
     # And the second stage was given what the first made of the proposals.
-    given, (_, deltas) = stages[0]
+    given, _, (_, deltas) = stages[0]
     refined = Boxes(transform.apply_deltas(deltas, given[0].proposal_boxes.tensor))
     refined.clip(SIZE)
-    assert torch.equal(stages[1][0][0].proposal_boxes.tensor, refined.tensor)
+    assert torch.equal(stages[1].proposals[0].proposal_boxes.tensor, refined.tensor)
 
 
 def test_format_of_the_detections():
