@@ -24,7 +24,9 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
 
     ``MODEL.ROI_HEADS.NAME = "GridROIHeads"`` reads ``MODEL.ROI_GRID_HEAD``, ``"CPMROIHeads"`` also
     ``MODEL.CPM``; ``configs/yacs/grid_rcnn.yaml`` and ``cpm_rcnn.yaml`` turn a stock Faster or Mask
-    R-CNN with FPN into Grid and CPM R-CNN.
+    R-CNN with FPN into Grid and CPM R-CNN. ``"ScoredCascadeROIHeads"`` reads the keys of
+    ``"ResamplingCascadeROIHeads"`` and ``MODEL.CPM``; ``configs/yacs/scored_cascade_rcnn.yaml``
+    sets them.
 
     ``MODEL.BACKBONE.NAME = "build_vgg16_backbone"`` reads ``MODEL.VGG.OUT_FEATURES`` and
     ``MODEL.BACKBONE.FREEZE_AT``; ``MODEL.ROI_BOX_HEAD.NAME = "VGGBoxHead"`` reads ``NUM_FC``,
@@ -37,7 +39,7 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     cfg.MODEL.GUIDED_ANCHOR = _guided_anchor()
     cfg.MODEL.ROI_GRID_HEAD = _roi_grid_head()
     cfg.MODEL.CPM = _cpm()
-    # Of ResamplingCascadeROIHeads: weight of the losses of every stage.
+    # Of ResamplingCascadeROIHeads and ScoredCascadeROIHeads: weight of the losses of every stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
     cfg.MODEL.VGG = CfgNode()
     cfg.MODEL.VGG.OUT_FEATURES = ["conv5"]  # some of "conv1" to "conv5"

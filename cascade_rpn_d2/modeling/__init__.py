@@ -30,6 +30,7 @@ from .roi_heads import (
     IoUScoring,
     ResamplingCascadeROIHeads,
     ResamplingScoring,
+    ScoredCascadeROIHeads,
     VGGBoxHead,
 )
 from .sampling import AllSampler, DenseSampler, RandomSampler
@@ -73,6 +74,7 @@ __all__ = [
     "RegionAssigner",
     "ResamplingCascadeROIHeads",
     "ResamplingScoring",
+    "ScoredCascadeROIHeads",
     "SigmoidFocalLoss",
     "SmoothL1Loss",
     "Stage",

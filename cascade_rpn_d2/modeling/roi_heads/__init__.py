@@ -4,9 +4,11 @@ from .box_stream import BoxStream
 from .cascade_rcnn import ResamplingCascadeROIHeads
 from .class_predictor import ClassPredictor
 from .cpm_rcnn import CPMROIHeads
+from .fused_scoring import FusedScoring
 from .grid_head import GridHead, GridPrediction
 from .grid_rcnn import GridROIHeads, GridStep
 from .grid_stage import GridStage
+from .scored_cascade import ScoredCascadeROIHeads
 from .scoring import IoUScoring, ResamplingScoring, fuse_scores
 from .vgg_box_head import VGGBoxHead
 
@@ -14,6 +16,7 @@ __all__ = [
     "BoxStream",
     "CPMROIHeads",
     "ClassPredictor",
+    "FusedScoring",
     "GridHead",
     "GridPrediction",
     "GridROIHeads",
@@ -22,6 +25,7 @@ __all__ = [
     "IoUScoring",
     "ResamplingCascadeROIHeads",
     "ResamplingScoring",
+    "ScoredCascadeROIHeads",
     "VGGBoxHead",
     "fuse_scores",
 ]
