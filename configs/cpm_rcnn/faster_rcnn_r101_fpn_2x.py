@@ -1,0 +1,12 @@
+"""Faster R-CNN, R-101 FPN, 2x: Table 2 of CPM R-CNN (39.9 AP on val2017).
+
+Which code made this row is open; here all but the ROI heads is CPM R-CNN's.
+"""
+
+from ..common.models.faster_rcnn_fpn import model as faster
+from .cpm_rcnn_r101_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
+
+heads = faster.roi_heads
+heads.box_pooler = model.roi_heads.box_pooler
+model.roi_heads = heads
+train.output_dir = "output/cpm_rcnn/faster_rcnn_r101_fpn_2x"
