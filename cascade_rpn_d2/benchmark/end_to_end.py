@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .. import model_zoo
 from ..modeling import CascadeRPN, GuidedAnchorRPN
 from .case import Case
-from .heads import spread_branches, spread_first_stage
+from .heads import outputs_of, scale_outputs, spread_branches, spread_first_stage
 from .row import Row, timed_row
 from .timing import Budget, Part, time_pairs
 
@@ -26,10 +26,11 @@ DETECTORS = (
     "cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py",
 )
 TORCHVISION = "torchvision's fasterrcnn_resnet50_fpn"
-# Random weights give every class about the same score. All detectors here take the score from which
-# Detectron2 counts a detection, or one with a lower score would suppress duplicates among all boxes
-# of all classes, which no trained detector does.
+# All detectors here take the score from which Detectron2 counts a detection, or one with a lower
+# score would suppress duplicates among more boxes.
 MIN_SCORE = 0.05
+# Spread of the logits of a classifier: most proposals get one class or two that they may be.
+LOGIT_STD = 4.0
 
 
 def end_to_end_rows(
@@ -107,6 +108,8 @@ def zoo_detector(name: str, images: Tensor, case: Case) -> Inference:
     heads: Any = getattr(model, "roi_heads", None)
     if heads is not None:
         heads.box_predictor.test_score_thresh = MIN_SCORE
+        if hasattr(heads.box_predictor, "cls_score"):
+            spread_scores(heads.box_predictor.cls_score, run)
     return run
 
 
@@ -155,6 +158,20 @@ def settle_norms(model: nn.Module, run: Part) -> None:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def spread_scores(classifier: nn.Linear, run: Part) -> None:
+    """Makes a classifier with random weights tell classes apart.
+
+    New ones give all classes about the same score, too low for a detection: nothing would be left
+    to suppress, and to refine where boxes are refined.
+
+    Args:
+        classifier: the last layer, whose outputs are logits; its weights are changed.
+        run: calls the model.
+    """
+    logits = torch.cat(outputs_of(classifier, run))  # (R, K + 1)
+    scale_outputs(classifier, logits.t(), [LOGIT_STD] * logits.shape[1])
 
 
 def inference(run: Part, case: Case) -> Part:

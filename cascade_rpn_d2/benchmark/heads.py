@@ -184,18 +184,18 @@ def outputs_of(module: nn.Module, run: Callable[[], object]) -> list[Any]:
 
 
 @torch.no_grad()
-def scale_outputs(layer: nn.Conv2d, outputs: Tensor, stds: Sequence[float]) -> None:
-    """Changes a convolution so that its outputs have the mean 0 and given standard deviations.
+def scale_outputs(layer: nn.Conv2d | nn.Linear, outputs: Tensor, stds: Sequence[float]) -> None:
+    """Changes a layer so that its outputs have the mean 0 and given standard deviations.
 
     Args:
         layer: with as many output channels as there are ``stds``, and a bias; changed in place.
-        outputs: (channels, cells) that it has now.
+        outputs: (channels, cells) that it has now; of a linear layer (channels, boxes).
         stds: of every channel, over all cells of all maps.
     """
     scale = outputs.new_tensor(stds) / outputs.float().std(dim=1).clamp(min=1e-12)
     assert layer.bias is not None
     layer.bias.copy_((layer.bias - outputs.float().mean(dim=1)) * scale)
-    layer.weight.mul_(scale[:, None, None, None])
+    layer.weight.mul_(scale.view(-1, *[1] * (layer.weight.dim() - 1)))
 
 
 @torch.no_grad()

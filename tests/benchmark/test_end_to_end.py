@@ -14,6 +14,7 @@ from cascade_rpn_d2.benchmark.end_to_end import (
     end_to_end_rows,
     random_images,
     settle_norms,
+    spread_scores,
     torchvision_detector,
     zoo_detector,
 )
@@ -55,6 +56,24 @@ def test_a_detector_of_the_zoo_detects_on_the_images(repository):
     (output,) = run()
     assert output["instances"].image_size == (64, 96)
     assert run.model.roi_heads.box_predictor.test_score_thresh == end_to_end.MIN_SCORE
+
+
+@torch.no_grad()
+def test_classifiers_tell_classes_apart():
+    layer, features = nn.Linear(8, 5), torch.rand(200, 8)
+    spread_scores(layer, lambda: layer(features))
+    logits = layer(features)
+    torch.testing.assert_close(logits.mean(0), torch.zeros(5), atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits.std(0), torch.full((5,), 4.0), atol=1e-3, rtol=0)
+    assert not layer._forward_hooks
+
+
+@torch.no_grad()
+def test_a_detector_has_boxes_to_suppress_and_to_refine(repository):
+    name = str(repository / "tests/tiny_configs/tiny_faster_rcnn.py")
+    (output,) = zoo_detector(name, random_images(CASE), CASE)()
+    assert len(output["instances"]) > 20
+    assert len(output["instances"].pred_classes.unique()) > 5
 
 
 @torch.no_grad()
