@@ -1,5 +1,5 @@
-"""CPM R-CNN, X-101-64x4d FPN with deformable convolutions, multi-scale training, 2x: Table 7 (47.4 AP
-on test-dev).
+"""CPM R-CNN, X-101-64x4d FPN with deformable convolutions, trained at several scales, 2x: Table 7
+(47.4 AP on test-dev).
 """
 
 from .cpm_rcnn_x101_64x4d_dcn_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
