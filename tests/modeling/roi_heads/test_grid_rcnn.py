@@ -23,6 +23,7 @@ from tests.modeling.roi_heads.toy_heads import (
     background,
     batch_of,
     build,
+    build_cpm,
     detect,
     features,
     grid_head,
@@ -285,24 +286,48 @@ def test_what_cannot_be_says_so():
         heads(None, features(), batch_of(OBJECTS))
 
 
+def waits_allowed(pooler: ROIPooler) -> None:
+    """Detectron2's pooler waits for the device in every call; what is around it must not."""
+    inner = pooler.forward
+
+    def forward(*arguments):
+        mode = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("default")
+        try:
+            return inner(*arguments)
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+
+    pooler.forward = forward
+
+
 @pytest.mark.gpu
-def test_stages_wait_for_nothing_on_a_gpu():
-    """The pooler of one level does not either; with several Detectron2's waits once a level."""
-    heads = build(count=3).cuda().train()
+@pytest.mark.parametrize("heads", [build(count=3), build_cpm(count=3)])
+def test_stages_wait_for_nothing_on_a_gpu(heads):
+    heads = heads.cuda()
     maps = {"p2": features(2)["p2"].cuda()}
     targets = [OBJECTS.to("cuda"), NOTHING.to("cuda")]
-    inner = heads._first_stream
+    batch = [x.to("cuda") for x in batch_of(OBJECTS, NOTHING)]
+    first = heads._first_stream
 
-    def stream_then_guard(samples):
-        stream = inner(samples)
+    def first_and_guard(samples):
+        stream = first(samples)  # has counted the positives
         torch.cuda.set_sync_debug_mode("error")
         return stream
 
-    heads._first_stream = stream_then_guard
+    heads._first_stream = first_and_guard
+    for pooler in (heads.grid_pooler, heads.box_pooler):
+        waits_allowed(pooler)
     try:
-        losses = train(
-            heads, *targets, boxes=[x.to("cuda") for x in batch_of(OBJECTS, NOTHING)], maps=maps
-        )
+        losses = train(heads, *targets, boxes=batch, maps=maps)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(x.isfinite() for x in losses.values())
+    boxes = [Boxes(background(5).cuda()), Boxes(background(0).cuda())]
+    heads.eval()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        *_, last = heads.steps(maps, boxes, [SIZE, SIZE])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert last.refined.shape == (5, 4)
