@@ -1,6 +1,7 @@
-"""Evaluation: average recall of proposals."""
+"""Evaluation: average recall of proposals, average precision of detectors."""
 
+from .detection import DetectionEvaluator
 from .detector_proposals import ProposalsOfDetector
 from .proposal_recall import ProposalRecallEvaluator
 
-__all__ = ["ProposalRecallEvaluator", "ProposalsOfDetector"]
+__all__ = ["DetectionEvaluator", "ProposalRecallEvaluator", "ProposalsOfDetector"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.evaluation import COCOEvaluator
 
 from cascade_rpn_d2.data import demo, register_coco_folder
-from cascade_rpn_d2.evaluation import ProposalRecallEvaluator
+from cascade_rpn_d2.evaluation import DetectionEvaluator, ProposalRecallEvaluator
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def test_one_override_renames_the_test_set_and_the_format(load):
 def test_detection_differs_in_the_evaluator_alone(load):
     proposals, detection = load("coco").dataloader, load("coco_detection").dataloader
     assert detection.evaluator.dataset_name == "coco_2017_val"
-    assert "COCOEvaluator" in str(detection.evaluator._target_)
+    assert "DetectionEvaluator" in str(detection.evaluator._target_)
     assert detection.train == proposals.train and detection.test == proposals.test
 
 
@@ -88,5 +87,5 @@ def test_a_folder_takes_the_place_of_coco(load, write, content):
     batch = next(iter(instantiate(data.train)))
     assert len(batch) == 2 and all(len(sample["instances"]) for sample in batch)
     assert len(list(instantiate(data.test))) == 3
-    assert isinstance(instantiate(data.evaluator), COCOEvaluator)
+    assert isinstance(instantiate(data.evaluator), DetectionEvaluator)
     assert name in DatasetCatalog.list() and MetadataCatalog.get(name).thing_classes

@@ -35,7 +35,7 @@ def test_configs_exist_and_are_evaluated_by_the_metrics_of_the_table(tables: dic
     for key, table in tables.items():
         tasks = {metric.partition("/")[0] for metric in table.metrics}
         tasks -= {"anchors"}  # what a model says of itself
-        evaluator = {"box_proposals": "ProposalRecallEvaluator", "bbox": "COCOEvaluator"}
+        evaluator = {"box_proposals": "ProposalRecallEvaluator", "bbox": "DetectionEvaluator"}
         for row in table.rows:
             for name in filter(None, (row.config, row.proposals, row.weights, row.fine_tunes)):
                 assert name in model_zoo.list_configs(), f"{key}, {row.name}"

@@ -61,7 +61,7 @@ def test_tiny_detector_has_narrow_heads_and_the_classes_of_the_demo():
     assert heads.box_predictor.input_shape.channels == 256
     assert heads.box_pooler.canonical_box_size == 112
     assert list(config.model.proposal_generator.post_nms_topk) == [300, 300]
-    assert is_of(config.dataloader.evaluator, "COCOEvaluator")
+    assert is_of(config.dataloader.evaluator, "DetectionEvaluator")
     assert heads.batch_size_per_image == 256, "numbers of samples are the experiment's"
 
 

@@ -1,8 +1,9 @@
 """COCO 2017 for detectors: the same data, average precision."""
 
 from detectron2.config import LazyCall as L
-from detectron2.evaluation import COCOEvaluator
+
+from cascade_rpn_d2.evaluation import DetectionEvaluator
 
 from .coco import dataloader
 
-dataloader.evaluator = L(COCOEvaluator)(dataset_name="${..test.dataset.names}")
+dataloader.evaluator = L(DetectionEvaluator)(dataset_name="${..test.dataset.names}")

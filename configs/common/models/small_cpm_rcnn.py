@@ -1,4 +1,4 @@
-"""CPM R-CNN of three stages for images of about 256 px: ResNet-18, 64-channel FPN, on the small RPN.
+"""CPM R-CNN of three stages for images of about 256 px: ResNet-18, 64-channel FPN, small RPN.
 
 The heads have a fourth of the channels and half of the convolutions, to suit a CPU.
 """

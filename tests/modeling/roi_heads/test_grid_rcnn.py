@@ -302,9 +302,9 @@ def waits_allowed(pooler: ROIPooler) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("heads", [build(count=3), build_cpm(count=3)])
-def test_stages_wait_for_nothing_on_a_gpu(heads):
-    heads = heads.cuda()
+@pytest.mark.parametrize("make", [build, build_cpm])
+def test_stages_wait_for_nothing_on_a_gpu(make):
+    heads = make(count=3).cuda()
     maps = {"p2": features(2)["p2"].cuda()}
     targets = [OBJECTS.to("cuda"), NOTHING.to("cuda")]
     batch = [x.to("cuda") for x in batch_of(OBJECTS, NOTHING)]

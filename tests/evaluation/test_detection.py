@@ -1,0 +1,98 @@
+"""Average precision at single IoUs: worked by hand, and equal to COCO's own columns."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import Boxes, Instances
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from cascade_rpn_d2.evaluation import DetectionEvaluator
+from cascade_rpn_d2.evaluation.detection import precision_at
+
+NAME = "detection_test"
+# The width of the detection of every object by that of the object: their IoU.
+IOUS = (0.55, 0.65, 0.75, 0.92)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """An image with four objects of one class, of 100 x 100 pixels."""
+    truth = {
+        "images": [{"id": 1, "width": 500, "height": 100}],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [
+            {"id": i + 1, "image_id": 1, "category_id": 1, "bbox": [120 * i, 0, 100, 100],
+             "area": 10_000, "iscrowd": 0}
+            for i in range(4)
+        ],
+    }  # fmt: skip
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(truth))
+    DatasetCatalog.register(NAME, lambda: [])
+    MetadataCatalog.get(NAME).json_file = str(path)
+    MetadataCatalog.get(NAME).thing_dataset_id_to_contiguous_id = {1: 0}
+    MetadataCatalog.get(NAME).thing_classes = ["cell"]
+    yield NAME
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+def evaluate(name: str, ious=IOUS, columns=(0.6, 0.7, 0.8, 0.9)) -> dict[str, float]:
+    boxes = [[120 * i, 0, 120 * i + 100 * iou, 100] for i, iou in enumerate(ious)]
+    found = Instances((100, 500))
+    found.pred_boxes = Boxes(torch.tensor(boxes).view(-1, 4))
+    found.scores = torch.linspace(0.5, 0.9, len(boxes))
+    found.pred_classes = torch.zeros(len(boxes), dtype=torch.int64)
+    evaluator = DetectionEvaluator(name, ious=columns)
+    evaluator.reset()
+    evaluator.process([{"image_id": 1}], [{"instances": found}])
+    return evaluator.evaluate()["bbox"]
+
+
+def precision(share: float) -> float:
+    """Of detections that are right up to a share of the objects: COCO's 101 recalls."""
+    return 100 * (math.floor(share * 100) + 1) / 101
+
+
+def test_columns(dataset):
+    results = evaluate(dataset)
+    # The better boxes have the higher scores, so all are right until none is left that is.
+    for iou, right in ((60, 3), (70, 2), (80, 1), (90, 1)):
+        assert results[f"AP{iou}"] == pytest.approx(precision(right / 4)), iou
+    assert results["AP50"] == pytest.approx(100)
+    assert results["AP75"] == pytest.approx(precision(2 / 4))
+
+
+def test_columns_can_be_chosen(dataset):
+    results = evaluate(dataset, columns=(0.95,))
+    assert results["AP95"] == 0 and "AP90" not in results
+
+
+@pytest.mark.parametrize("iou", [0.45, 0.72, 1.0])
+def test_an_iou_that_coco_does_not_evaluate_is_refused(dataset, iou):
+    with pytest.raises(ValueError, match=f"0.5, 0.55, ..., 0.95, not {iou}"):
+        DetectionEvaluator(dataset, ious=[iou])
+
+
+def test_no_detections(dataset):
+    assert math.isnan(evaluate(dataset, ious=())["AP90"])
+
+
+def test_columns_are_those_of_coco(shared_dir, capsys):
+    folder = shared_dir / "data/coco_eval_val2014_100"
+    truth = COCO(str(folder / "instances_val2014_100.json"))
+    results = truth.loadRes(str(folder / "instances_val2014_fakebbox100_results.json"))
+    evaluation = COCOeval(truth, results, "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    single = [precision_at(evaluation, 0.5 + 0.05 * k) for k in range(10)]
+    assert single[0] == pytest.approx(100 * evaluation.stats[1])
+    assert single[5] == pytest.approx(100 * evaluation.stats[2])
+    assert sum(single) / 10 == pytest.approx(100 * evaluation.stats[0])
