@@ -12,11 +12,7 @@
 #include <cmath>
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define CRPN_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define CRPN_HOST_DEVICE inline
-#endif
+#include "host_device.h"
 
 namespace cascade_rpn_d2 {
 
