@@ -46,5 +46,6 @@ CHECK
   tests/layers/test_adaptive_conv_operator.py \
   tests/layers/test_deform_conv.py \
   tests/layers/test_mask.py \
-  tests/layers/test_nms.py
+  tests/layers/test_nms.py \
+  tests/layers/test_soft_nms.py
 echo "No error under AddressSanitizer and UndefinedBehaviorSanitizer."

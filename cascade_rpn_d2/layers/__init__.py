@@ -15,12 +15,14 @@ from .grid_points import (
 )
 from .losses import IoULossMode, bounded_iou_loss, iou_loss
 from .nms import sorted_nms
+from .soft_nms import SoftNMSMethod, soft_nms
 
 __all__ = [
     "AdaptiveConv2d",
     "DeformConv2d",
     "FixedStatisticsBatchNorm2d",
     "IoULossMode",
+    "SoftNMSMethod",
     "adaptive_conv2d",
     "bounded_iou_loss",
     "box_area",
@@ -33,6 +35,7 @@ __all__ = [
     "iou_loss",
     "mapped_regions",
     "pairwise_box_iou",
+    "soft_nms",
     "sorted_nms",
     "sub_region_starts",
 ]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.utils import cpp_extension
 
-from cascade_rpn_d2.layers import sorted_nms
+from cascade_rpn_d2.layers import soft_nms, sorted_nms
 
 pytestmark = pytest.mark.slow
 
@@ -249,6 +249,26 @@ def test_sorted_nms(emulated, deterministic, dtype, count):
     for threshold in (0.25, 0.5, 0.8):
         keep = emulated.sorted_nms(boxes, valid, threshold)
         assert torch.equal(keep, sorted_nms(boxes, valid, threshold))
+
+
+# The last has more boxes in a group than a block has threads, but few to take.
+@pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
+@pytest.mark.parametrize(
+    ("count", "names", "scored", "min_score"),
+    [(0, 1, 1.0, 0.0), (1, 1, 1.0, 0.0), (70, 9, 1.0, 0.0), (1100, 1, 0.02, 0.1)],
+)
+def test_soft_nms(emulated, deterministic, dtype, count, names, scored, min_score):
+    corner, side = torch.randint(0, 12, (count, 2)), torch.randint(0, 10, (count, 2))
+    boxes = torch.cat([corner, corner + side], -1).to(dtype)
+    scores = torch.randint(1, 9, (count,)).to(dtype) / 8  # many are equal
+    scores[::23], scores[::19], boxes[::17, 1] = math.nan, math.inf, math.nan
+    scores.masked_fill_(torch.rand(count) >= scored, 0)
+    groups = torch.randint(-2, names - 2, (count,))
+    for method in ("linear", "gaussian"):
+        gaussian = method == "gaussian"
+        decayed = emulated.soft_nms(boxes, scores, groups, gaussian, 0.5, 0.5, min_score)
+        expected = soft_nms(boxes, scores, groups, method=method, min_score=min_score)
+        assert torch.equal(decayed, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

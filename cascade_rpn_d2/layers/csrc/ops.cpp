@@ -3,6 +3,8 @@
 // gradients are registered in Python, next to the functions that users call; those also give the
 // friendlier error messages.
 #include <ATen/autocast_mode.h>
+#include <ATen/ops/sort.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 #include <torch/version.h>
@@ -12,6 +14,7 @@
 
 #include "nms.h"
 #include "problem.h"
+#include "soft_nms.h"
 
 namespace cascade_rpn_d2 {
 namespace {
@@ -220,6 +223,36 @@ Tensor sorted_nms(const Tensor& boxes, const Tensor& valid, double iou_threshold
   return Nms(boxes.contiguous(), valid.contiguous(), iou_threshold);
 }
 
+template <auto SoftNms>
+Tensor soft_nms(
+    const Tensor& boxes,
+    const Tensor& scores,
+    const Tensor& groups,
+    bool gaussian,
+    double iou_threshold,
+    double sigma,
+    double min_score) {
+  TORCH_CHECK(
+      boxes.dim() == 2 && boxes.size(1) == 4 && scores.sizes() == boxes.sizes().slice(0, 1) &&
+          groups.sizes() == scores.sizes() && scores.device() == boxes.device() &&
+          groups.device() == boxes.device(),
+      "boxes must be (R, 4), scores (R,) and groups (R,) on one device, got ", boxes.sizes(), ", ",
+      scores.sizes(), " and ", groups.sizes(), ".");
+  TORCH_CHECK_TYPE(
+      scores.scalar_type() == boxes.scalar_type() && groups.scalar_type() == at::kLong,
+      "boxes and scores must have one dtype and groups int64, got ", boxes.scalar_type(), ", ",
+      scores.scalar_type(), " and ", groups.scalar_type(), ".");
+  TORCH_CHECK(
+      sigma > 0 && min_score >= 0, "sigma must be positive and min_score not negative, got ", sigma,
+      " and ", min_score, ".");
+  const auto [sorted, order] = at::sort(groups, /*stable=*/true, /*dim=*/0, /*descending=*/false);
+  Tensor decayed = at::zeros_like(scores, at::MemoryFormat::Contiguous);
+  SoftNms(
+      boxes.index_select(0, order), scores.index_select(0, order), sorted, order,
+      DecayRule{gaussian, iou_threshold, sigma, min_score}, decayed);
+  return decayed;
+}
+
 // Under autocast the map and the weights take its dtype, as for a convolution. Boxes and offsets keep
 // theirs: float16 resolves a quarter of a cell beyond cell 256, and overflows on large boxes.
 template <c10::DispatchKey Key, c10::DeviceType Device, typename... Placing>
@@ -317,6 +350,9 @@ TORCH_LIBRARY(cascade_rpn_d2, m) {
       "Tensor? mask, int[2] stride, int[2] padding, int[2] dilation, bool[3] output_mask) "
       "-> (Tensor, Tensor, Tensor)");
   m.def("sorted_nms(Tensor boxes, Tensor valid, float iou_threshold) -> Tensor");
+  m.def(
+      "soft_nms(Tensor boxes, Tensor scores, Tensor groups, bool gaussian, float iou_threshold, "
+      "float sigma, float min_score) -> Tensor");
   m.def("built_for_torch() -> str", &built_for_torch);
   m.def("built_with_cuda() -> bool", &built_with_cuda);
 }
@@ -324,6 +360,7 @@ TORCH_LIBRARY(cascade_rpn_d2, m) {
 TORCH_LIBRARY_IMPL(cascade_rpn_d2, CPU, m) {
   register_kernels<&forward_cpu, &backward_cpu>(m);
   m.impl("sorted_nms", &sorted_nms<&nms_cpu>);
+  m.impl("soft_nms", &soft_nms<&soft_nms_cpu>);
 }
 
 TORCH_LIBRARY_IMPL(cascade_rpn_d2, AutocastCPU, m) {
@@ -334,6 +371,7 @@ TORCH_LIBRARY_IMPL(cascade_rpn_d2, AutocastCPU, m) {
 TORCH_LIBRARY_IMPL(cascade_rpn_d2, CUDA, m) {
   register_kernels<&forward_cuda, &backward_cuda>(m);
   m.impl("sorted_nms", &sorted_nms<&nms_cuda>);
+  m.impl("soft_nms", &soft_nms<&soft_nms_cuda>);
 }
 
 TORCH_LIBRARY_IMPL(cascade_rpn_d2, AutocastCUDA, m) {

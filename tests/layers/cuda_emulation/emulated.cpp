@@ -8,6 +8,7 @@
 #define forward_cpu forward_cuda
 #define backward_cpu backward_cuda
 #define nms_cpu nms_cuda
+#define soft_nms_cpu soft_nms_cuda
 
 namespace cascade_rpn_d2 {
 alignas(128) uint4 shared_memory[emulation::kSharedBytes / sizeof(uint4)];
@@ -20,6 +21,7 @@ alignas(128) uint4 shared_memory[emulation::kSharedBytes / sizeof(uint4)];
 #include "../../../cascade_rpn_d2/layers/csrc/cuda/fused.cu"
 #include "../../../cascade_rpn_d2/layers/csrc/cuda/nms.cu"
 #include "../../../cascade_rpn_d2/layers/csrc/cuda/scatter.cu"
+#include "../../../cascade_rpn_d2/layers/csrc/cuda/soft_nms.cu"
 #include "../../../cascade_rpn_d2/layers/csrc/ops.cpp"
 #include "fibers.cpp"
 
