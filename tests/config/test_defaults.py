@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from detectron2.config import CfgNode, get_cfg, instantiate
+from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
 from detectron2.engine import DefaultPredictor
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
+from detectron2.modeling.roi_heads import build_roi_heads
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
@@ -19,6 +21,7 @@ from cascade_rpn_d2.modeling import (
     GuidedAnchorRPN,
     LastLevelP6P7WithoutReLU,
     ResamplingCascadeROIHeads,
+    ScoredCascadeROIHeads,
 )
 
 
@@ -165,6 +168,67 @@ def test_what_a_cascade_of_heads_cannot_do():
     cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG = False
     with pytest.raises(ValueError, match="CLS_AGNOSTIC_BBOX_REG to True"):
         build_model(cfg)
+
+
+def scored_cascade(**cpm: object) -> CfgNode:
+    cfg = stock_with_cascade_rpn(
+        "Misc/cascade_mask_rcnn_R_50_FPN_1x.yaml", generator="scored_cascade_rcnn"
+    )
+    cfg.MODEL.CPM.update(cpm)
+    return cfg
+
+
+def test_a_stock_cascade_gets_scores():
+    cfg = scored_cascade(SCORE_GAMMA=0.7)
+    cfg.MODEL.CPM.ISM.TARGET = cfg.MODEL.CPM.RSM.POSITIVES = "output"
+    cfg.MODEL.CPM.ISM.FC_DIM = cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 32
+    cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
+    cfg.MODEL.RPN.POST_NMS_TOPK_TRAIN = cfg.MODEL.RPN.POST_NMS_TOPK_TEST = 50
+    cfg.TEST.DETECTIONS_PER_IMAGE, cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = 5, 0.0
+    model = build_model(cfg)
+    assert isinstance(model.roi_heads, ScoredCascadeROIHeads)
+    assert model.roi_heads.iou_target == model.roi_heads.resampling_positives == "output"
+    assert model.roi_heads.score_gamma == 0.7
+    batch = [image_with_an_object(), image_with_an_object()]
+    with EventStorage():
+        losses = model(batch)
+    assert {"loss_ism", "loss_rsm", "loss_mask", "loss_cls_stage1"} <= losses.keys()
+    assert "loss_cls_stage2" not in losses
+    with torch.no_grad():
+        detections = model.eval()(batch)[0]["instances"]
+    assert detections.pred_masks.shape == (5, 128, 160)
+    cfg.MODEL.CPM.ISM.ENABLED = cfg.MODEL.CPM.RSM.ENABLED = False
+    plain = build_model(cfg).roi_heads
+    assert plain.iou_scoring is None and plain.resampling_scoring is None
+
+
+def test_the_scored_cascade_is_the_same_in_either_kind_of_config(repository):
+    cfg = scored_cascade()
+    cfg.MODEL.MASK_ON, cfg.MODEL.ROI_HEADS.NUM_CLASSES = False, 80
+    shapes = {f"p{n}": ShapeSpec(channels=256, stride=2**n) for n in (2, 3, 4, 5)}
+    yacs = build_roi_heads(cfg, shapes)
+    common = LazyConfig.load(str(repository / "configs/common/models/scored_cascade_rcnn_fpn.py"))
+    lazy = instantiate(common.model.roi_heads)
+    weights = [{k: v.shape for k, v in x.state_dict().items()} for x in (yacs, lazy)]
+    assert weights[0] == weights[1]
+    for name in (
+        "batch_size_per_image", "positive_fraction", "proposal_append_gt", "box_in_features",
+        "stage_loss_weights", "iou_target", "resampling_positives", "score_gamma",
+    ):  # fmt: skip
+        assert getattr(yacs, name) == getattr(lazy, name), name
+    assert [m.thresholds[1] for m in yacs.proposal_matchers] == [0.5, 0.6]
+    assert [m.thresholds[1] for m in lazy.proposal_matchers] == [0.5, 0.6]
+    for ours, theirs in zip(yacs.box_predictor, lazy.box_predictor, strict=True):
+        assert list(ours.box2box_transform.weights) == list(theirs.box2box_transform.weights)
+        for name in (
+            "smooth_l1_beta", "test_score_thresh", "test_nms_thresh", "test_topk_per_image",
+        ):  # fmt: skip
+            assert getattr(ours, name) == getattr(theirs, name), name
+    for name, weight in (("iou_scoring", 1.0), ("resampling_scoring", 0.2)):
+        ours, theirs = getattr(yacs, name), getattr(lazy, name)
+        assert ours.loss_weight == theirs.loss_weight == weight
+    assert yacs.iou_scoring.kind == lazy.iou_scoring.kind == "l2"
+    assert vars(yacs.resampling_scoring.sampler) == vars(lazy.resampling_scoring.sampler)
 
 
 def ga_retinanet(**retinanet: object) -> CfgNode:
