@@ -117,16 +117,19 @@ def encode_grid_points(
 
 
 def decode_grid_points(
-    logits: Tensor, boxes: Tensor, *, mapping_ratio: float = 2.0
+    logits: Tensor, boxes: Tensor, *, mapping_ratio: float = 2.0, by_probability: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Where heat maps point.
 
-    The maps are read once: of each its greatest cell, the first of equal ones.
+    Of each map its greatest cell counts, the first of equal ones.
 
     Args:
         logits: (R, P, m, m) heat maps before the sigmoid.
         boxes: (R, 4) XYXY in pixels, the boxes that features were pooled from.
         mapping_ratio: see :func:`mapped_regions`.
+        by_probability: whether the cell of the greatest probability in float32 is taken, as the
+            reference codes do, to which all cells above a logit of about 16.6 are equal; otherwise
+            that of the greatest logit.
 
     Returns:
         points: (R, P, 2) x and y in pixels, of the middle of the cell.
@@ -135,7 +138,12 @@ def decode_grid_points(
     boxes = _at_least_float32(boxes)
     map_size = logits.shape[-1]
     grid_size = _grid_size(logits.shape[1])
-    peak, cell = logits.flatten(2).max(dim=2)  # (R, P)
+    values = logits.flatten(2)
+    if by_probability:
+        cell = _at_least_float32(values).sigmoid().argmax(dim=2)  # (R, P)
+        peak = values.gather(2, cell[:, :, None])[:, :, 0]
+    else:
+        peak, cell = values.max(dim=2)
     starts = sub_region_starts(grid_size, map_size, boxes.device)
     column = cell % map_size + starts[:, None].expand(-1, grid_size).flatten()
     row = torch.div(cell, map_size, rounding_mode="floor") + starts.repeat(grid_size)
@@ -144,7 +152,9 @@ def decode_grid_points(
     return regions[..., :2] + place * regions[..., 2:], peak.to(boxes)
 
 
-def decode_grid_boxes(logits: Tensor, boxes: Tensor, *, mapping_ratio: float = 2.0) -> Tensor:
+def decode_grid_boxes(
+    logits: Tensor, boxes: Tensor, *, mapping_ratio: float = 2.0, by_probability: bool = False
+) -> Tensor:
     """The boxes whose grid points the heat maps show (Grid R-CNN, section 3.1).
 
     An edge is the mean of the S points on it, weighted by their probabilities. Points inside the
@@ -154,11 +164,14 @@ def decode_grid_boxes(logits: Tensor, boxes: Tensor, *, mapping_ratio: float = 2
         logits: (R, P, m, m) heat maps before the sigmoid.
         boxes: (R, 4) XYXY in pixels, the boxes that features were pooled from.
         mapping_ratio: see :func:`mapped_regions`.
+        by_probability: see :func:`decode_grid_points`.
 
     Returns:
         (R, 4) XYXY in pixels, float32, or float64 for boxes in float64. They may leave the image.
     """
-    points, peaks = decode_grid_points(logits, boxes, mapping_ratio=mapping_ratio)
+    points, peaks = decode_grid_points(
+        logits, boxes, mapping_ratio=mapping_ratio, by_probability=by_probability
+    )
     grid_size = _grid_size(logits.shape[1])
     x, y = points.unflatten(1, (grid_size, grid_size)).unbind(-1)  # (R, S columns, S rows)
     # p / sum(p) without the p, which could all be 0 in floating point.

@@ -199,6 +199,17 @@ def test_certain_cells_are_told_apart():
     logits[..., 3, 4], logits[..., 20, 21] = 30, 40
     points, _ = decode_grid_points(logits, BOX)
     assert points[0, 0].tolist() == pytest.approx([50 + 21.5 / 56 * 200, 60 + 20.5 / 56 * 160])
+    # In the reference codes they are equal, and the first counts.
+    points, peaks = decode_grid_points(logits, BOX, by_probability=True)
+    assert points[0, 0].tolist() == pytest.approx([50 + 4.5 / 56 * 200, 60 + 3.5 / 56 * 160])
+    assert peaks.tolist() == [[30.0] * 9]
+
+
+def test_both_ways_to_read_a_map_agree_on_what_is_not_certain():
+    logits = 3 * torch.randn(5, 9, 28, 28)
+    boxes = BOX.expand(5, -1)
+    one, other = (decode_grid_boxes(logits, boxes, by_probability=by) for by in (False, True))
+    assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

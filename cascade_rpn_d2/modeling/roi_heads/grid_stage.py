@@ -31,6 +31,9 @@ class GridStage(nn.Module):
         radius: of the peaks of the heat maps that are learnt, in cells.
         min_region_size: regions no wider or no higher than this, in pixels, are learnt to have no
             peaks: 3 in the reference code, 4 in that of Grid R-CNN Plus.
+        by_probability: how heat maps are read, see
+            :func:`~cascade_rpn_d2.layers.decode_grid_points`. Where a head is that sure of several
+            cells, weights that others have published give their boxes only if it is True.
 
     Raises:
         ValueError: if the region would be smaller than the box.
@@ -45,6 +48,7 @@ class GridStage(nn.Module):
         loss_weight: float = 15.0,
         radius: int = 1,
         min_region_size: float = 3.0,
+        by_probability: bool = False,
     ):
         super().__init__()
         if mapping_ratio < 1:
@@ -58,6 +62,7 @@ class GridStage(nn.Module):
         self.loss_weight = loss_weight
         self.radius = radius
         self.min_region_size = min_region_size
+        self.by_probability = by_probability
 
     def forward(self, pooled: Tensor) -> GridPrediction:
         """Pooled features (R, C, 2h, 2h) of the boxes -> heat maps."""
@@ -97,7 +102,12 @@ class GridStage(nn.Module):
     @torch.no_grad()
     def refine(self, prediction: GridPrediction, boxes: Tensor) -> Tensor:
         """The boxes (R, 4) that heat maps make of ``boxes`` (R, 4); they may leave the image."""
-        return decode_grid_boxes(prediction.logits, boxes, mapping_ratio=self.mapping_ratio)
+        return decode_grid_boxes(
+            prediction.logits,
+            boxes,
+            mapping_ratio=self.mapping_ratio,
+            by_probability=self.by_probability,
+        )
 
 
 def mean_of_active(values: Tensor, active: Tensor) -> Tensor:
