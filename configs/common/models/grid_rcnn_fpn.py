@@ -8,7 +8,13 @@ from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.poolers import ROIPooler
 
-from cascade_rpn_d2.modeling import ClassPredictor, GridHead, GridROIHeads, GridStage
+from cascade_rpn_d2.modeling import (
+    ClassPredictor,
+    GridHead,
+    GridROIHeads,
+    GridStage,
+    InsideAnchorRPN,
+)
 
 from .faster_rcnn_fpn import model
 from .resnet50_torchvision_fpn import backbone, pixel_mean, pixel_std
@@ -16,6 +22,10 @@ from .resnet50_torchvision_fpn import backbone, pixel_mean, pixel_std
 model.backbone = backbone
 model.pixel_mean = pixel_mean
 model.pixel_std = pixel_std
+
+# Unlike in mmdet's other detectors, anchors across the border do not learn (allowed_border 0).
+model.proposal_generator._target_ = InsideAnchorRPN
+model.proposal_generator.anchor_boundary_thresh = 0
 
 faster = model.roi_heads
 model.roi_heads = L(GridROIHeads)(
@@ -49,6 +59,7 @@ model.roi_heads = L(GridROIHeads)(
             ),
             mapping_ratio=2.0,
             loss_weight=15.0,
+            by_probability=True,
         )
     ],
     max_grid_rois_per_batch=192,
