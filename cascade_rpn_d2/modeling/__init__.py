@@ -8,6 +8,14 @@ from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
 from .feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
 from .ground_truth import Grid, GroundTruth
 from .guided_anchors import LocationLoss
+from .inclusive import (
+    InclusiveAnchorGenerator,
+    InclusiveBox2BoxTransform,
+    InclusiveClassPredictor,
+    InclusiveRCNN,
+    InclusiveROIPooler,
+    InclusiveRPN,
+)
 from .meta_arch import GuidedAnchorRetinaNet, GuidedAnchorRetinaNetHead
 from .proposal_generator import (
     AdaptiveAlignment,
@@ -60,6 +68,12 @@ __all__ = [
     "GuidedAnchorRPN",
     "GuidedAnchorRetinaNet",
     "GuidedAnchorRetinaNetHead",
+    "InclusiveAnchorGenerator",
+    "InclusiveBox2BoxTransform",
+    "InclusiveClassPredictor",
+    "InclusiveROIPooler",
+    "InclusiveRCNN",
+    "InclusiveRPN",
     "InsideAnchorRPN",
     "IoUAssigner",
     "IoULoss",
