@@ -6,12 +6,14 @@ from .coco_folder import num_classes, register_coco_folder
 from .demo import register_demo_dataset
 from .loader import build_train_loader
 from .mapper import DatasetMapper, UnreadableImageError
+from .opencv_resize import OpenCVResizeShortestEdge
 from .proposal_dataset import get_detection_dataset_with_proposals
 from .proposal_file import ProposalFile, ProposalFileError, read_proposals, write_proposals
 
 __all__ = [
     "AnnotationFileError",
     "DatasetMapper",
+    "OpenCVResizeShortestEdge",
     "ProposalFile",
     "ProposalFileError",
     "UnreadableImageError",

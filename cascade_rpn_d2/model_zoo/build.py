@@ -40,7 +40,8 @@ def get_predictor_cfg(name: str, weights: str | os.PathLike[str] | None = None) 
         cfg = get_predictor_cfg("demo/cascade_rpn.py")
         outputs = DefaultPredictor(cfg)(cv2.imread("photo.jpg"))
 
-    Image format and size are those of the config's test loader; the names of classes are those of
+    Image format and size are those of the config's test loader, but that ``DefaultPredictor``
+    resizes with Pillow where the config does with OpenCV; the names of classes are those of
     ``train.categories``, which a run on data from the command line states, or of the test data.
 
     Args:

@@ -7,13 +7,17 @@ must do to a photograph.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from detectron2.data import transforms as T
 from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from ..data import OpenCVResizeShortestEdge
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,20 @@ class InputFormat:
         max_size: pixels that the longer edge may have after scaling.
         datasets: names of the datasets that the config is evaluated on; the class names of the
             first are those of the model.
+        step: what scales, made of the two sizes.
     """
 
     image_format: str = "BGR"
     min_size: int = 0
     max_size: int = sys.maxsize
     datasets: tuple[str, ...] = ()
+    step: Callable[[int, int], T.Augmentation] = T.ResizeShortestEdge
 
     def resize(self) -> T.Augmentation | None:
         """The augmentation that scales an image, None for no scaling."""
         if self.min_size == 0:
             return None
-        return T.ResizeShortestEdge([self.min_size, self.min_size], self.max_size)
+        return self.step(self.min_size, self.max_size)
 
     @classmethod
     def from_config(cls, config: DictConfig) -> InputFormat:
@@ -54,10 +60,11 @@ class InputFormat:
                 "The config must say in dataloader.test.mapper.image_format whether its model "
                 f"takes 'RGB' or 'BGR', instead of {image_format!r}."
             )
-        min_size, max_size = _sizes(_select(mapper, "augmentations"))
+        steps = list(_select(mapper, "augmentations") or ())
+        min_size, max_size = _sizes(steps)
         names = _select(config, "dataloader.test.dataset.names")
         datasets = (names,) if isinstance(names, str) else tuple(names or ())
-        return cls(image_format, min_size, max_size, datasets)
+        return cls(image_format, min_size, max_size, datasets, _step(steps))
 
 
 def require_images_suffice(config: DictConfig, name: str) -> None:
@@ -90,15 +97,12 @@ def _select(config: Any, key: str) -> Any:
         return None
 
 
-def _sizes(augmentations: Any) -> tuple[int, int]:
+def _sizes(steps: Sequence[Any]) -> tuple[int, int]:
     """Shortest edge and limit of the longest of a list of at most one resize."""
-    steps = list(augmentations or ())
     if not steps:
         return 0, sys.maxsize
-    target = steps[0].get("_target_") if isinstance(steps[0], DictConfig) else type(steps[0])
-    if isinstance(target, str):
-        target = locate(target)
-    if len(steps) > 1 or target is not T.ResizeShortestEdge:
+    target = _target(steps[0])
+    if len(steps) > 1 or target not in (T.ResizeShortestEdge, OpenCVResizeShortestEdge):
         raise ValueError(
             "A predictor can follow a test mapper whose augmentations are one ResizeShortestEdge "
             f"or none, not {len(steps)} beginning with {getattr(target, '__name__', target)}."
@@ -110,3 +114,15 @@ def _sizes(augmentations: Any) -> tuple[int, int]:
             f"ResizeShortestEdge of the test mapper must have one short_edge_length, not {edges}."
         )
     return edges.pop(), int(steps[0].get("max_size", sys.maxsize))
+
+
+def _step(steps: Sequence[Any]) -> Callable[[int, int], T.Augmentation]:
+    if not steps or _target(steps[0]) is T.ResizeShortestEdge:
+        return T.ResizeShortestEdge
+    return partial(OpenCVResizeShortestEdge, in_float=steps[0].get("in_float", True))
+
+
+def _target(step: Any) -> Any:
+    """The class of an augmentation or of the call that makes it."""
+    target = step.get("_target_") if isinstance(step, DictConfig) else type(step)
+    return locate(target) if isinstance(target, str) else target

@@ -11,6 +11,7 @@ from detectron2.config import LazyCall as L
 from detectron2.config import LazyConfig
 from omegaconf import OmegaConf
 
+from cascade_rpn_d2.data import OpenCVResizeShortestEdge
 from cascade_rpn_d2.model_zoo import InputFormat
 
 
@@ -29,6 +30,18 @@ def test_a_resize_is_read(edge):
     assert found == InputFormat("BGR", 800, 1333, ("photos_val",))
     transform = found.resize().get_transform(np.zeros((300, 400, 3), np.uint8))
     assert (transform.new_h, transform.new_w) == (800, 1067)
+
+
+@pytest.mark.parametrize("in_float", [True, False])
+def test_how_a_resize_is_done_is_read(in_float):
+    resize = L(OpenCVResizeShortestEdge)(short_edge_length=80, max_size=133, in_float=in_float)
+    found = InputFormat.from_config(config([resize]))
+    assert (found.min_size, found.max_size) == (80, 133)
+    image = np.random.RandomState(0).randint(0, 256, (30, 40, 3), dtype=np.uint8)
+    own = found.resize().get_transform(image).apply_image(image)
+    expected = OpenCVResizeShortestEdge(80, 133, in_float=in_float).get_transform(image)
+    assert np.array_equal(own, expected.apply_image(image))
+    assert own.dtype == (np.float32 if in_float else np.uint8)
 
 
 def test_no_augmentation_means_no_resize():
