@@ -15,7 +15,7 @@ import pytest
 ALLOWED = {
     "layers": set(),
     "modeling": {"layers"},
-    "config": {"layers", "modeling"},
+    "config": {"layers", "modeling", "data"},
     "data": {"layers", "checkpoint"},
     "evaluation": {"layers", "data"},
     "visualization": {"layers"},

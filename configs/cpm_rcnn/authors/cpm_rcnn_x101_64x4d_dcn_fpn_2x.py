@@ -1,0 +1,10 @@
+"""CPM R-CNN with X-101-64x4d and deformable convolutions in its authors' coordinates: their 46.4 AP
+on test-dev, and their weights.
+"""
+
+from cascade_rpn_d2.config import use_cpm_authors_geometry
+
+from ..cpm_rcnn_x101_64x4d_dcn_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
+
+use_cpm_authors_geometry(model, dataloader)
+train.output_dir = "output/cpm_rcnn/authors/cpm_rcnn_x101_64x4d_dcn_fpn_2x"
