@@ -64,4 +64,5 @@ model.roi_heads = L(GridROIHeads)(
     ],
     max_grid_rois_per_batch=192,
     jitter=0.15,
+    test_stage=None,
 )
