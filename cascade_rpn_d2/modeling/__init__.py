@@ -16,6 +16,7 @@ from .inclusive import (
     InclusiveROIPooler,
     InclusiveRPN,
 )
+from .merging import NMSMerge, SoftNMSMerge
 from .meta_arch import GuidedAnchorRetinaNet, GuidedAnchorRetinaNetHead
 from .proposal_generator import (
     AdaptiveAlignment,
@@ -82,6 +83,7 @@ __all__ = [
     "LearnedAlignment",
     "LearnedFeatureAdaption",
     "LocationLoss",
+    "NMSMerge",
     "PlainFeatureAdaption",
     "RandomSampler",
     "Refinement",
@@ -91,6 +93,7 @@ __all__ = [
     "ScoredCascadeROIHeads",
     "SigmoidFocalLoss",
     "SmoothL1Loss",
+    "SoftNMSMerge",
     "Stage",
     "SymmetricBox2BoxTransform",
     "VGG16",
