@@ -1,5 +1,5 @@
 """What a detector is built of: assignment, sampling, box coding, proposal generators, ROI heads.
-And detectors in one stage, as wholes."""
+And detectors in one stage, as wholes, and what wraps a detector at test time."""
 
 from .assignment import Assignment, IoUAssigner, RegionAssigner, VariableIoUAssigner
 from .backbone import VGG16, FPNWithInputs, LastLevelP6P7WithoutReLU
@@ -44,11 +44,13 @@ from .roi_heads import (
 )
 from .sampling import AllSampler, DenseSampler, RandomSampler
 from .score_losses import BinaryCrossEntropyLoss, SigmoidFocalLoss
+from .tta import AugmentedViews, DetectorWithTTA
 
 __all__ = [
     "AdaptiveAlignment",
     "AllSampler",
     "Assignment",
+    "AugmentedViews",
     "BinaryCrossEntropyLoss",
     "BoundedIoULoss",
     "BoxCoder",
@@ -58,6 +60,7 @@ __all__ = [
     "ClassPredictor",
     "ConvAlignment",
     "DenseSampler",
+    "DetectorWithTTA",
     "FPNWithInputs",
     "FeatureAdaption",
     "Grid",
