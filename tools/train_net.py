@@ -20,6 +20,8 @@ Examples:
     train_net.py --config-file cascade_rpn/cascade_rpn_r50_fpn_1x.py \\
         --train-data photos/train:train.json --test-data photos/val:val.json optimizer.lr=0.0025
     train_net.py --config-file my_config.py --eval-only train.init_checkpoint=model_final.pth
+    train_net.py --config-file my_config.py --eval-only --tta "tta.min_sizes=[600,1000,1200]" \\
+        train.init_checkpoint=model_final.pth
     torchrun --nproc-per-node 8 train_net.py --config-file my_config.py --resume
 """
 
@@ -35,7 +37,15 @@ def parse_args() -> argparse.Namespace:
         "--output-dir": "folder of checkpoints, metrics and results (train.output_dir)",
     }.items():
         parser.add_argument(option, help=text)
-    return parser.parse_args()
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="with --eval-only: merge what is detected in several sizes and mirrored (tta.*)",
+    )
+    args = parser.parse_args()
+    if args.tta and not args.eval_only:
+        parser.error("--tta changes how a detector is evaluated: give it with --eval-only")
+    return args
 
 
 def main(args: argparse.Namespace) -> None:
@@ -48,9 +58,10 @@ def main(args: argparse.Namespace) -> None:
         test_proposals=args.test_proposals,
         output_dir=args.output_dir,
         device="cpu" if args.num_gpus == 0 else None,
+        tta=args.tta,
     )
     if args.eval_only:
-        evaluate_checkpoint(config, resume=args.resume)
+        evaluate_checkpoint(config, resume=args.resume, tta=args.tta)
     else:
         train(config, resume=args.resume)
 

@@ -20,6 +20,7 @@ from ..checkpoint import Checkpointer, write_atomically
 from .activity import activity_results, reset_activity
 from .proposal_data import check_proposals
 from .setup import prepare_run
+from .tta import with_tta
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def evaluate(config: DictConfig, model: nn.Module, *, name: str = "evaluation") 
 
 
 def evaluate_checkpoint(
-    config: DictConfig, *, resume: bool = False, name: str = "evaluation"
+    config: DictConfig, *, resume: bool = False, name: str = "evaluation", tta: bool = False
 ) -> Results:
     """Evaluate ``train.init_checkpoint``, or with ``resume`` the last checkpoint of the output dir.
 
@@ -68,10 +69,12 @@ def evaluate_checkpoint(
         config: a training config.
         resume: prefer the last checkpoint of ``train.output_dir``, if there is one.
         name: of the file of results, without its suffix.
+        tta: evaluate with test-time augmentation, see :func:`.tta.with_tta`; appends ``_tta`` to
+            ``name``.
 
     Raises:
-        ValueError: if there is nothing to evaluate, if the checkpoint is of another model, or if a
-            file of proposals does not fit the data.
+        ValueError: if there is nothing to evaluate, if the checkpoint is of another model, if a
+            file of proposals does not fit the data, or if the model cannot be augmented.
         OSError: if there is no such checkpoint.
     """
     check_proposals(config, training=False)
@@ -81,7 +84,10 @@ def evaluate_checkpoint(
             "There is nothing to evaluate on: give --test-data images_dir:annotations.json, or a "
             "config with dataloader.test and dataloader.evaluator."
         )
-    model = instantiate(config.model).to(config.train.device)
+    model = evaluated = instantiate(config.model).to(config.train.device)
+    if tta:
+        config, evaluated = with_tta(config, model)
+        name = f"{name}_tta"
     checkpointer = Checkpointer(model, config.train.output_dir)
     path = config.train.init_checkpoint
     if resume and checkpointer.has_checkpoint():
@@ -89,7 +95,7 @@ def evaluate_checkpoint(
     if not path:
         raise ValueError("There are no weights to evaluate: give train.init_checkpoint=<file>.")
     checkpointer.load(path, checkpointables=[])
-    return evaluate(config, model, name=name)
+    return evaluate(config, evaluated, name=name)
 
 
 def results_table(results: Mapping[str, Mapping[str, float]]) -> str:

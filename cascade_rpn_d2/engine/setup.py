@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..data import num_classes, register_coco_folder
 from ..model_zoo import apply_overrides, get_config
 from .proposal_data import use_proposals
+from .tta import use_default_tta
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def setup_config(
     test_proposals: str | None = None,
     output_dir: str | None = None,
     device: str | None = None,
+    tta: bool = False,
     adapt: Callable[[DictConfig], None] | None = None,
 ) -> DictConfig:
     """Load a config and change it as a command line says.
@@ -49,6 +51,8 @@ def setup_config(
         test_proposals: the same, to evaluate on.
         output_dir: replaces ``train.output_dir``.
         device: replaces ``train.device``.
+        tta: for an evaluation with test-time augmentation: a config without ``tta`` gets that of
+            ``common/tta.py``.
         adapt: changes the config in place before anything else does.
 
     Raises:
@@ -72,6 +76,8 @@ def setup_config(
         config.train.output_dir = output_dir
     if device is not None:
         config.train.device = device
+    if tta:
+        use_default_tta(config)
     use_data(config, train_data, test_data)
     use_proposals(config, "train", train_proposals, other_data=train_data is not None)
     use_proposals(config, "test", test_proposals, other_data=test_data is not None)

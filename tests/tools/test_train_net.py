@@ -14,6 +14,8 @@ import torch
 from tests.engine.tiny_data import write_dataset
 
 TINY_CONFIG = "tests/engine/tiny_config.py"
+TINY_DETECTOR = "tests/tiny_configs/tiny_faster_rcnn_run.py"
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +25,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def run(repository: Path, data: str, tmp_path: Path):
-    """Runs the tool on the tiny config; returns the finished process."""
+    """Runs the tool on a tiny config; returns the finished process."""
 
-    def call(*args: str) -> subprocess.CompletedProcess:
-        options = ["--config-file", TINY_CONFIG, "--num-gpus", "0"]
+    def call(
+        *args: str, config: str = TINY_CONFIG, launcher: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess:
+        options = ["--config-file", config, "--num-gpus", "0"]
         options += ["--train-data", data, "--test-data", data, "--output-dir", str(tmp_path)]
         return subprocess.run(
-            [sys.executable, "tools/train_net.py", *options, *args],
+            [sys.executable, *launcher, "tools/train_net.py", *options, *args],
             cwd=repository,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(repository)},
             text=True,
             capture_output=True,
             timeout=300,
@@ -57,6 +61,35 @@ def test_train_then_evaluate(run, tmp_path):
     assert evaluated.returncode == 0, evaluated.stderr
     results = [json.loads((tmp_path / f"evaluation{n}.json").read_text()) for n in ("", "_final")]
     assert results[0] == results[1]
+
+
+def test_augmentation_is_of_evaluations_only(run):
+    ended = run("--tta", config=TINY_DETECTOR)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].endswith("give it with --eval-only")
+
+
+@pytest.mark.slow
+def test_evaluate_with_augmentation(run, tmp_path):
+    # The weights of a run that averages them; mixed precision is of its training alone.
+    averaged = ("train.max_iter=2", "train.ema.enabled=true", "train.amp.enabled=true")
+    options = ("train.amp.dtype=bfloat16", "train.best_checkpoint=null")
+    trained = run(*averaged, *options, config=TINY_DETECTOR)
+    assert trained.returncode == 0, trained.stderr
+    weights = f"train.init_checkpoint={tmp_path}/model_final.pth"
+    views = ("tta.min_sizes=[48,80]", "tta.max_size=96")
+    results = []
+    for launcher in ((), TORCHRUN):
+        evaluated = run(
+            *("--eval-only", "--tta", weights, *views), config=TINY_DETECTOR, launcher=launcher
+        )
+        assert evaluated.returncode == 0, evaluated.stderr
+        assert "6 views an image, merged by SoftNMSMerge(" in evaluated.stdout
+        results.append((tmp_path / "evaluation_tta.json").read_text())
+        (tmp_path / "evaluation_tta.json").unlink()
+    assert results[0] == results[1] and "bbox" in results[0]
+    assert not (tmp_path / "evaluation.json").exists()
 
 
 # Reports what each process ends with, since only the main one writes checkpoints.
@@ -100,8 +133,8 @@ def two_processes(repository: Path, data: str, tmp_path: Path):
 
     def call(*overrides: str, bad_rank: str = "none") -> list[dict]:
         ended = subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-            + [str(script), bad_rank, TINY_CONFIG, data, str(tmp_path), *overrides],
+            [sys.executable, *TORCHRUN, str(script), bad_rank]
+            + [TINY_CONFIG, data, str(tmp_path), *overrides],
             cwd=repository,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(repository)},
             text=True,
