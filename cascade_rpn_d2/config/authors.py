@@ -22,10 +22,12 @@ def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
     * the regions of objects with the edges of the authors' code, which fit these anchors: those of
       the anchor-free metric, with nothing ignored on adjacent levels, which their code means to do
       and does not, and those that teach where guided anchors are;
-    * RoIAlign without the shift of half a pixel, two samples a bin and direction;
+    * RoIAlign without the shift of half a pixel, two samples a bin and direction, of boxes and of
+      grid points;
     * proposals kept while training as at test, by generators with stages;
     * the authors' pixel mean, for models without a deviation of their own;
-    * warm-up from a third of the learning rate.
+    * warm-up from a third of the learning rate, where it is from a thousandth; Grid R-CNN and CPM
+      R-CNN have one of their own.
 
     Args:
         model: a proposal network or a detector of this zoo.
@@ -49,8 +51,11 @@ def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
             generator.pre_nms_topk = [generator.pre_nms_topk[1]] * 2
             generator.post_nms_topk = [generator.post_nms_topk[1]] * 2
     if model.get("roi_heads") is not None:
-        model.roi_heads.box_pooler.pooler_type = "ROIAlign"
-        model.roi_heads.box_pooler.sampling_ratio = 2
+        for name in ("box_pooler", "grid_pooler"):
+            if name in model.roi_heads:
+                model.roi_heads[name].pooler_type = "ROIAlign"
+                model.roi_heads[name].sampling_ratio = 2
     if all(deviation == 1.0 for deviation in model.pixel_std):
         model.pixel_mean = list(PIXEL_MEAN)
-    lr_multiplier.warmup_factor = 1.0 / 3
+    if lr_multiplier.warmup_factor == 0.001:
+        lr_multiplier.warmup_factor = 1.0 / 3

@@ -10,10 +10,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ..config.lazy import is_of
 from ..modeling import FPNWithInputs
 
-# Channels of the FPN and of fully connected layers, as the papers have them -> small ones.
-WIDTHS = {256: 64, 1024: 256}
-# Of the schedule that the small one stands for.
-ITERATIONS_1X = 87_960
+# Channels of the FPN, of fully connected layers, of a grid point and of nine of them, as the papers
+# have them -> small ones.
+WIDTHS = {256: 64, 1024: 256, 64: 16, 576: 144}
+# That the small schedule stands for.
+IMAGES_1X = 87_960 * 16
 _WIDTH_KEYS = (
     "in_channels",
     "out_channels",
@@ -22,6 +23,7 @@ _WIDTH_KEYS = (
     "conv_dims",
     "fc_dim",
     "fc_dims",
+    "point_channels",
 )
 
 
@@ -30,7 +32,8 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
 
     What an experiment is about (stages, alignment, metrics, losses, heads, numbers of samples)
     stays. Its layers become as narrow as the small FPN, its anchors as small as those of ``base``
-    and all that is measured in anchors with them, and no more proposals are kept than there.
+    and all that is measured in anchors with them, and no more proposals are kept than there. The
+    small schedule stands for 1x and all that is longer.
 
     Args:
         config: an experiment with a FPN of 256 channels, of proposals or a detector in two stages
@@ -48,12 +51,14 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
         _shrink_generator(model.proposal_generator, small.proposal_generator)
     elif model.get("anchor_generator") is not None:
         _shrink_anchors(model, small.proposal_generator)
-    pooler = model.get("roi_heads", {}).get("box_pooler")
-    if pooler is not None:
-        # Which level an RoI is read from: as for COCO, relative to the anchors.
-        pooler.canonical_box_size = 224 * _anchor_scale(small.proposal_generator) / 8
+    for name in ("box_pooler", "grid_pooler"):
+        pooler = model.get("roi_heads", {}).get(name)
+        if pooler is not None:
+            # Which level an RoI is read from: as for COCO, relative to the anchors.
+            pooler.canonical_box_size = 224 * _anchor_scale(small.proposal_generator) / 8
+    images = config.train.max_iter * config.dataloader.train.total_batch_size
+    share, schedule = min(1.0, images / IMAGES_1X), config.lr_multiplier
     _take_data(config.dataloader, base.dataloader)
-    share, schedule = config.train.max_iter / ITERATIONS_1X, config.lr_multiplier
     for key in ("optimizer", "lr_multiplier", "train"):
         config[key] = base[key]
     if share != 1:  # a fine-tuning, whose schedule is its own

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from detectron2.config import instantiate
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
@@ -18,7 +19,19 @@ from cascade_rpn_d2.model_zoo import instantiate_model
 from cascade_rpn_d2.modeling import CascadeRPN
 from cascade_rpn_d2.reproduce import SCALES
 
-EXPERIMENTS = [n for n in model_zoo.list_configs() if n.endswith("_1x.py") or "/finetune_" in n]
+ALL = [
+    name
+    for name in model_zoo.list_configs()
+    if name.endswith(("_1x.py", "_2x.py")) or "/finetune_" in name
+]
+# Shrunken, these are the experiment on a ResNet-50 that they are made of.
+LARGE = [name for name in ALL if re.search("_(r101|r152|x101)_", name)]
+EXPERIMENTS = [
+    name
+    for name in ALL
+    # Of a sweep the ends; what lies between differs in a number alone.
+    if name not in LARGE and not re.search("/gamma_0[1-9]_", name)
+]
 # Proposals by a CascadeRPN: two anchors of Cascade RPN's tables are of Detectron2's own RPN, and
 # most of Guided Anchoring's rows are.
 STAGED = [
@@ -34,6 +47,8 @@ def shrunken(name: str) -> nn.Module:
     SCALES["tiny"].adapt(config, True)  # leaves the number of classes as it is
     if config.model.get("roi_heads") is not None:
         config.model.roi_heads.num_classes = 3
+        for stage in config.model.roi_heads.get("grid_stages") or ():
+            stage.head.num_convs = 2
     return instantiate_model(config)
 
 
@@ -82,6 +97,17 @@ def test_a_step_and_an_inference(name: str):
         assert boxes.tensor.isfinite().all()
 
 
+@pytest.mark.parametrize("name", LARGE)
+def test_large_trunks_have_the_maps_of_a_resnet_50(name: str):
+    config = model_zoo.get_config(name)
+    with torch.device("meta"):  # shapes alone
+        backbone = instantiate(config.model.backbone)
+    trunk = backbone.bottom_up.output_shape()
+    assert [shape.channels for shape in trunk.values()][-3:] == [512, 1024, 2048]
+    assert {shape.channels for shape in backbone.output_shape().values()} == {256}
+    assert config.train.init_checkpoint
+
+
 @pytest.mark.parametrize("name", STAGED)
 def test_gradient_of_the_last_stage(name: str):
     model = shrunken(name)
@@ -128,9 +154,9 @@ def test_the_rows_of_table_3_add_up_to_cascade_rpn():
 
 def test_names_follow_the_pattern():
     for name in model_zoo.list_configs():
-        if name.startswith(("cascade_rpn/", "guided_anchoring/")):
-            backbones = "r50|r101|r152|x101_32x4d|x101_64x4d"
-            schedule = "" if "/finetune_" in name else "_1x"
+        if name.startswith(("cascade_rpn/", "cpm_rcnn/", "grid_rcnn/", "guided_anchoring/")):
+            backbones = "r50|r101|r152|x101_32x4d|x101_64x4d|x101_64x4d_dcn|x101_64x4d_dcn_ms"
+            schedule = "" if "/finetune_" in name else "_[12]x"
             assert re.fullmatch(
                 rf"[a-z_]+/(ablations/|authors/)?[a-z0-9_]+_({backbones})_fpn{schedule}\.py", name
             )

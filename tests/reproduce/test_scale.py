@@ -65,6 +65,22 @@ def test_tiny_detector_has_narrow_heads_and_the_classes_of_the_demo():
     assert heads.batch_size_per_image == 256, "numbers of samples are the experiment's"
 
 
+def test_tiny_grid_heads_are_narrow_and_as_deep_as_the_experiments():
+    config = model_zoo.get_config("cpm_rcnn/cpm_rcnn_r50_fpn_2x.py")
+    SCALES["tiny"].adapt(config, False)
+    heads = config.model.roi_heads
+    assert [stage.head.point_channels for stage in heads.grid_stages] == [16, 16, 16]
+    assert [stage.head.num_convs for stage in heads.grid_stages] == [8, 8, 8]
+    assert [stage.mapping_ratio for stage in heads.grid_stages] == [2.0, 1.5, 1.25]
+    assert heads.grid_pooler.canonical_box_size == heads.box_pooler.canonical_box_size == 112
+    assert heads.iou_scoring.input_shape.channels == 9 * 16
+    assert list(heads.resampling_scoring.head.fc_dims) == [256, 256]
+    network = model_zoo.instantiate_model(config).roi_heads
+    features = network.grid_stages[-1].head.output_shape
+    inputs = features.channels * features.height * features.width
+    assert network.iou_scoring.fcs[0].in_features == inputs
+
+
 @pytest.mark.parametrize("name", ["retinanet", "ga_retinanet"])
 def test_tiny_detector_in_one_stage_keeps_its_levels(name: str):
     config = model_zoo.get_config(f"guided_anchoring/{name}_r50_fpn_1x.py")
@@ -97,6 +113,30 @@ def test_full_has_the_geometry_of_the_authors():
     assert list(config.model.pixel_mean) == [102.9801, 115.9465, 122.7717]
     assert config.train.max_iter == 87_960 and config.dataloader.train.total_batch_size == 16
     model_zoo.instantiate_model(config)
+
+
+def test_full_leaves_grid_r_cnn_its_warm_up_and_pools_points_as_boxes():
+    config = model_zoo.get_config("grid_rcnn/grid_rcnn_plus_r50_fpn_2x.py")
+    SCALES["full"].adapt(config, False)
+    assert config.lr_multiplier.warmup_factor == 1 / 80
+    for pooler in (config.model.roi_heads.box_pooler, config.model.roi_heads.grid_pooler):
+        assert (pooler.pooler_type, pooler.sampling_ratio) == ("ROIAlign", 2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cascade_rpn/faster_rcnn_r50_fpn_1x.py",
+        "cpm_rcnn/faster_rcnn_r50_fpn_2x.py",
+        "grid_rcnn/grid_rcnn_plus_r50_fpn_2x.py",  # fewer iterations of more images
+    ],
+)
+def test_tiny_has_one_schedule_for_1x_and_longer(name: str):
+    config = model_zoo.get_config(name)
+    SCALES["tiny"].adapt(config, False)
+    demo = model_zoo.get_config("demo/rpn.py")
+    assert config.lr_multiplier == demo.lr_multiplier
+    assert config.train.max_iter == demo.train.max_iter
 
 
 def test_tiny_keeps_a_schedule_of_its_own_in_proportion():

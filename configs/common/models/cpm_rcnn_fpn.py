@@ -46,6 +46,8 @@ heads.grid_stages = [
         head=L(GridHead)(
             input_shape=L(ShapeSpec)(channels=256, height=14, width=14),
             grid_size=3,
+            num_convs=8,
+            point_channels=64,
             # FUSED_ON False in all published runs; the paper is silent.
             fusion=False,
             # The layers' own: the released initialisation is never called.
@@ -59,6 +61,7 @@ heads.grid_stages = [
 ]
 heads.iou_scoring = L(IoUScoring)(
     input_shape=L(ShapeSpec)(channels=576, height=7, width=7),
+    fc_dims=[1024, 1024],
     loss="l2",  # Table 6
     loss_weight=1.0,
 )

@@ -54,6 +54,8 @@ model.roi_heads = L(GridROIHeads)(
             head=L(GridHead)(
                 input_shape=L(ShapeSpec)(channels=256, height=14, width=14),
                 grid_size=3,
+                num_convs=8,
+                point_channels=64,
                 fusion=True,
                 init="mmdet",
             ),

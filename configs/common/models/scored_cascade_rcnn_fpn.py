@@ -29,7 +29,10 @@ for predictor in heads.box_predictors:
 heads.stage_loss_weights = [1.0, 0.5]
 # Without RSM the loss weight of ISM is 1.5.
 heads.iou_scoring = L(IoUScoring)(
-    input_shape=L(ShapeSpec)(channels=1024), loss="l2", loss_weight=1.0
+    input_shape=L(ShapeSpec)(channels=1024),
+    fc_dims=[1024, 1024],
+    loss="l2",
+    loss_weight=1.0,
 )
 heads.iou_target = "input"
 heads.resampling_scoring = cpm.roi_heads.resampling_scoring

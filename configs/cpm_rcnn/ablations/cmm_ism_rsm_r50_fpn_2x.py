@@ -1,0 +1,7 @@
+"""Table 1 and Figure 7, CMM of two stages with ISM and RSM (41.3 AP): two of CPM R-CNN's stages."""
+
+from ..cpm_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
+
+heads = model.roi_heads
+heads.grid_stages = heads.grid_stages[:2]
+train.output_dir = "output/cpm_rcnn/ablations/cmm_ism_rsm_r50_fpn_2x"

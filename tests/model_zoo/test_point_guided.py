@@ -1,0 +1,150 @@
+"""What experiments of Grid R-CNN and CPM R-CNN are made of, where a tiny one does not show it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from detectron2.config import instantiate
+from detectron2.layers import DeformConv, FrozenBatchNorm2d
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.model_zoo import instantiate_model
+
+ABLATIONS = "cpm_rcnn/ablations"
+
+
+def plain(node: DictConfig) -> object:
+    return OmegaConf.to_container(node, resolve=False)
+
+
+def differences(ours: object, theirs: object, key: str = "") -> set[str]:
+    """Dotted keys of the values that differ."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return {
+            found
+            for part in ours.keys() | theirs.keys()
+            for found in differences(ours.get(part), theirs.get(part), f"{key}.{part}".lstrip("."))
+        }
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return {
+            found
+            for index, pair in enumerate(zip(ours, theirs, strict=True))
+            for found in differences(*pair, f"{key}.{index}")
+        }
+    return set() if ours == theirs else {key}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "changed"),
+    [
+        ("cmm_ism", "cmm_ism_rsm", {"resampling_scoring"}),
+        ("cmm_rsm", "cmm_ism_rsm", {"iou_scoring"}),
+        ("cmm", "cmm_ism_rsm", {"iou_scoring", "resampling_scoring"}),
+        ("ism_rsm", "cmm_ism_rsm", {"grid_stages"}),
+        ("ism", "cmm_ism", {"grid_stages"}),
+        ("rsm", "cmm_rsm", {"grid_stages"}),
+        ("one_stage", "cmm", {"grid_stages"}),
+        ("three_stages", "cmm", {"grid_stages"}),
+        ("cmm_test_stage_1", "cmm", {"test_stage"}),
+        ("three_stages_test_stage_2", "three_stages", {"test_stage"}),
+        (
+            "equal_ratios",
+            "three_stages",
+            {"grid_stages.1.mapping_ratio", "grid_stages.2.mapping_ratio"},
+        ),
+        ("ism_l1", "ism", {"iou_scoring.loss"}),
+        ("ism_smooth_l1", "ism", {"iou_scoring.loss"}),
+        ("gamma_05", "cmm_ism_rsm", {"score_gamma"}),
+        ("gamma_none", "cmm", set()),
+    ],
+)
+def test_rows_differ_in_what_they_compare_alone(name: str, before: str, changed: set[str]):
+    ours, theirs = (
+        model_zoo.get_config(f"{ABLATIONS}/{each}_r50_fpn_2x.py") for each in (name, before)
+    )
+    for config in (ours, theirs):
+        config.train.output_dir = ""
+    expected = {f"roi_heads.{key}" for key in changed}
+    assert differences(plain(ours.model), plain(theirs.model)) == expected
+    for part in ("dataloader", "optimizer", "lr_multiplier", "train"):
+        assert plain(ours[part]) == plain(theirs[part])
+
+
+@pytest.mark.parametrize("detector", ["cpm_rcnn", "grid_rcnn"])
+@pytest.mark.parametrize("generator", ["cascade_rpn", "ga_rpn"])
+def test_another_proposal_generator_is_all_that_changes(detector: str, generator: str):
+    ours = model_zoo.get_config(f"{detector}/{generator}_{detector}_r50_fpn_2x.py")
+    theirs = model_zoo.get_config(f"{detector}/{detector}_r50_fpn_2x.py")
+    folder = "guided_anchoring" if generator == "ga_rpn" else "cascade_rpn"
+    name = "ga_faster_rcnn" if generator == "ga_rpn" else "cascade_rpn_faster_rcnn"
+    faster = model_zoo.get_config(f"{folder}/{name}_r50_fpn_1x.py")
+    assert plain(ours.model.proposal_generator) == plain(faster.model.proposal_generator)
+    del ours.model.proposal_generator, theirs.model.proposal_generator
+    assert plain(ours.model) == plain(theirs.model)
+
+
+def test_heads_have_the_released_number_of_parameters():
+    config = model_zoo.get_config("cpm_rcnn/cpm_rcnn_r50_fpn_2x.py")
+    with torch.device("meta"):  # shapes alone
+        heads = instantiate_model(config).roi_heads
+
+    def count(module: nn.Module) -> int:
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    assert [count(stage) for stage in heads.grid_stages] == [22_843_593] * 3
+    assert count(heads.iou_scoring) == 29_954_050
+    assert count(heads.resampling_scoring) == 13_978_705
+
+
+def test_biases_learn_twice_as_fast_and_do_not_decay():
+    config = model_zoo.get_config("cpm_rcnn/ablations/one_stage_r50_fpn_2x.py")
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4))
+    config.optimizer.params.model = model
+    groups = {
+        id(parameter): group
+        for group in instantiate(config.optimizer).param_groups
+        for parameter in group["params"]
+    }
+    found = {
+        name: (groups[id(parameter)]["lr"], groups[id(parameter)]["weight_decay"])
+        for name, parameter in model.named_parameters()
+    }
+    assert found == {
+        "0.weight": (0.02, 1e-4), "0.bias": (0.04, 0), "1.weight": (0.02, 0), "1.bias": (0.04, 0)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "iteration", "factor"),
+    [
+        ("cpm_rcnn/cpm_rcnn_r50_fpn_2x.py", 0, 0.1),
+        ("cpm_rcnn/cpm_rcnn_r50_fpn_2x.py", 500, 1),
+        ("cpm_rcnn/cpm_rcnn_r50_fpn_2x.py", 120_001, 0.1),
+        ("cpm_rcnn/ablations/cascade_rcnn_r50_fpn_1x.py", 60_001, 0.1),
+        ("grid_rcnn/grid_rcnn_r50_fpn_2x.py", 0, 1 / 80),
+        ("grid_rcnn/grid_rcnn_r50_fpn_2x.py", 3_665, 1),
+        ("grid_rcnn/grid_rcnn_r50_fpn_2x.py", 168_591, 0.01),
+        ("grid_rcnn/grid_rcnn_plus_r50_fpn_2x.py", 3_660, 0.99),
+        ("grid_rcnn/grid_rcnn_plus_r50_fpn_2x.py", 31_163, 0.1),  # after 17 of 25 epochs
+    ],
+)
+def test_schedules(name: str, iteration: int, factor: float):
+    config = model_zoo.get_config(name)
+    schedule = instantiate(config.lr_multiplier)
+    assert schedule(iteration / config.train.max_iter) == pytest.approx(factor, rel=0.01)
+
+
+def test_deformable_convolutions_in_the_last_three_stages():
+    config = model_zoo.get_config("cpm_rcnn/cpm_rcnn_x101_64x4d_dcn_fpn_2x.py")
+    with torch.device("meta"):  # shapes alone
+        trunk = instantiate(config.model.backbone.bottom_up)
+    for stage in trunk.stage_names:
+        for block in getattr(trunk, stage):
+            assert isinstance(block.conv2, DeformConv) == (stage != "res2")
+            assert block.conv2.groups == 64
+            if stage != "res2":
+                assert block.conv2_offset.out_channels == 18
+    norms = [m for m in trunk.modules() if "Norm" in type(m).__name__]
+    assert norms and all(isinstance(norm, FrozenBatchNorm2d) for norm in norms)
