@@ -1,0 +1,8 @@
+"""The small Faster R-CNN with a backbone that trains from scratch."""
+
+from .small_faster_rcnn import model
+from .tiny_resnet_fpn import backbone, pixel_mean, pixel_std
+
+model.backbone = backbone
+model.pixel_mean = pixel_mean
+model.pixel_std = pixel_std
