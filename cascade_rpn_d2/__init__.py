@@ -1,4 +1,4 @@
-"""High-quality region proposals for Detectron2: Cascade RPN.
+"""High-quality region proposals and point-guided boxes for Detectron2.
 
 Importing the package registers its components and its demo dataset with Detectron2, and does no
 more.
