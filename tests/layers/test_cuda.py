@@ -73,6 +73,24 @@ def test_adaptive_conv2d(dtype, channels_last, kernel_size):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_output_can_be_changed_in_place(dtype, channels_last, masked):
+    x = torch.randn(1, 16, 9, 7, device="cuda", dtype=dtype, requires_grad=True)
+    weight = torch.randn(8, 16, 3, 3, device="cuda", dtype=dtype, requires_grad=True)
+    boxes, mask = wild_boxes(1, 63).cuda(), third_of(1, 9, 7).cuda() if masked else None
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+
+    def gradients(relu):
+        output = relu(adaptive_conv2d(x, boxes, weight, stride=4, mask=mask))
+        return torch.autograd.grad(output.sum(), (x, weight))
+
+    for a, b in zip(gradients(torch.relu_), gradients(torch.relu), strict=True):
+        torch.testing.assert_close(a, b, **TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
 @pytest.mark.parametrize(("groups", "offset_groups"), [(1, 1), (2, 3), (3, 2), (6, 6)])
 def test_deform_conv2d(dtype, groups, offset_groups):
     x, weight = torch.randn(2, 36, 11, 13), torch.randn(6, 36 // groups, 3, 2)

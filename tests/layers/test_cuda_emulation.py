@@ -112,6 +112,7 @@ def check_boxes(emulated, reference, size, outputs, kernel, dtype, tolerance, **
     assert output.is_contiguous(
         memory_format=torch.channels_last if channels_last else torch.contiguous_format
     )
+    assert not output._is_view()  # or autograd would not let it be changed in place
     assert_near(output.detach(), expected.detach(), tolerance)
     if mask is not None:
         assert (zero_outside(output, mask) == output).all()

@@ -18,13 +18,18 @@ namespace {
 
 using at::Tensor;
 
-// Every cell, by columns; (N, O, Ho, Wo) as a view of (N, Ho, Wo, O).
+// Every cell, by columns; (N, O, Ho, Wo) in channels-last order. It is no view of the rows that the
+// products write: autograd lets no view that an operator returns be changed in place.
 Tensor over_columns(
     const Placement& placement, const Tensor& pixels, const Tensor& weight, const Tensor& bias) {
   const Shape& shape = placement.shape;
   const Tensor every_cell;
   Operands operands(placement, every_cell, pixels, weight);
-  Tensor rows = at::empty({operands.cells(), shape.out_channels}, pixels.options());
+  Tensor output = at::empty(
+      {shape.images, shape.out_channels, shape.out_height, shape.out_width},
+      pixels.options().memory_format(at::MemoryFormat::ChannelsLast));
+  const Tensor rows =
+      output.permute({0, 2, 3, 1}).view({operands.cells(), shape.out_channels});
   operands.for_each_tile([&](const CellRange& tile) {
     gather_columns(tile, operands.pixels, operands.columns);
     for (int64_t group = 0; group < shape.groups; ++group) {
@@ -39,8 +44,7 @@ Tensor over_columns(
       }
     }
   });
-  return rows.view({shape.images, shape.out_height, shape.out_width, shape.out_channels})
-      .permute({0, 3, 1, 2});
+  return output;
 }
 
 }  // namespace
