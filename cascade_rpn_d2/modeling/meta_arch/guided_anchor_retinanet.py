@@ -19,6 +19,7 @@ from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
 from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
+from ..anchors import pyramid_anchors
 from ..ground_truth import Grid, GroundTruth, grids_of, image_sizes_of, valid_cells
 from ..guided_anchors import (
     ActiveCells,
@@ -221,7 +222,7 @@ class GuidedAnchorRetinaNet(DenseDetector):
         return GuidedAnchors(self._grids(maps), anchors, probability, active)
 
     def _squares(self, maps: Sequence[Tensor]) -> Tensor:
-        squares = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (S, 4)
+        squares = pyramid_anchors(self.anchor_generator, maps)  # (S, 4)
         return squares.expand(len(maps[0]), -1, -1)
 
     def _grids(self, maps: Sequence[Tensor]) -> list[Grid]:

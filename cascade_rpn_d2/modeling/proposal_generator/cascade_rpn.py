@@ -20,6 +20,7 @@ from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
+from ..anchors import pyramid_anchors
 from ..ground_truth import Grid, GroundTruth, image_sizes_of, valid_cells
 from ..refinement import Prediction
 from .base import DenseProposalGenerator
@@ -190,7 +191,7 @@ class CascadeRPN(DenseProposalGenerator):
     ) -> Iterator[StageStep]:
         """Yields every stage at work, in order."""
         maps = _channels_last(features, self.in_features)
-        anchors = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (R, 4)
+        anchors = pyramid_anchors(self.anchor_generator, maps)  # (R, 4)
         state = StageState(anchors.expand(len(image_sizes), -1, -1), maps)
         for stage in cast(Iterable[Stage], self.stages):
             if stage.in_features is not None:

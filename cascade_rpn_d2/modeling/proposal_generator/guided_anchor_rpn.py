@@ -19,6 +19,7 @@ from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
 from ...layers import clip_boxes
+from ..anchors import pyramid_anchors
 from ..ground_truth import Grid, GroundTruth, image_sizes_of, valid_cells
 from ..guided_anchors import (
     ActiveCells,
@@ -186,7 +187,7 @@ class GuidedAnchorRPN(DenseProposalGenerator):
             features[name].contiguous(memory_format=torch.channels_last)
             for name in self.in_features
         ]
-        squares = torch.cat([x.tensor for x in self.anchor_generator(maps)])  # (R, 4)
+        squares = pyramid_anchors(self.anchor_generator, maps)  # (R, 4)
         return self.head(maps), squares.expand(len(maps[0]), -1, -1), self.grids(maps)
 
     def _anchors(self, guide: Guide, squares: Tensor) -> Tensor:

@@ -332,3 +332,21 @@ class TestParts:
         cfg.MODEL.GUIDED_ANCHOR.ADAPTION = "warp"
         with pytest.raises(ValueError, match="ADAPTION knows 'shape', 'learned'.*not 'warp'"):
             build_proposal_generator(cfg, shapes)
+
+
+@pytest.mark.gpu
+def test_the_training_step_does_not_wait_for_the_device(make_guided, batch):
+    images, features, truth = batch
+    generator = make_guided(propose_in_training=False).cuda()
+    features = {name: x.cuda() for name, x in features.items()}
+    truth = [x.to("cuda") for x in truth]
+
+    def step() -> None:
+        sum(generator(images, features, truth)[1].values()).backward()
+
+    step()  # allocates what it needs
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
