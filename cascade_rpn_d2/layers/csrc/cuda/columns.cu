@@ -4,6 +4,8 @@
 #include <ATen/Dispatch.h>
 #include <ATen/OpMathType.h>
 
+#include <type_traits>
+
 #include "channels.cuh"
 #include "placed_tap.cuh"
 
@@ -12,18 +14,30 @@ namespace {
 
 using at::Tensor;
 
+// A whole vector of channels, or a single one.
+template <int Count, typename Scalar>
+using Loaded = std::conditional_t<
+    Count == kVectorChannels<Scalar>, PackedChannels<Scalar>, Channels<Scalar, Count>>;
+
+template <int Count, typename Scalar>
+__device__ Loaded<Count, Scalar> load(const Scalar* from) {
+  if constexpr (Count == kVectorChannels<Scalar>) {
+    return PackedChannels<Scalar>(from);
+  } else {
+    return load_channels<Count>(from);
+  }
+}
+
 // The four corners' channels; zeros where there is no pixel.
 template <int Count, typename T, typename Scalar>
 __device__ void load_corners(
     const Corners<T>& corners, const Scalar* pixels, const Shape& shape, int channel,
-    Channels<Scalar, Count> values[4]) {
+    Loaded<Count, Scalar> values[4]) {
 #pragma unroll
   for (int corner = 0; corner < 4; ++corner) {
-    values[corner] = {};
-    if (corners.pixel[corner] >= 0) {
-      values[corner] =
-          load_channels<Count>(pixels + corners.pixel[corner] * shape.channels + channel);
-    }
+    const int64_t pixel = corners.pixel[corner];
+    const Scalar* from = pixels + pixel * shape.channels + channel;
+    values[corner] = pixel >= 0 ? load<Count>(from) : Loaded<Count, Scalar>{};
   }
 }
 
@@ -31,13 +45,14 @@ template <int Count, typename T, typename Scalar>
 __global__ void gather_kernel(TapGrid<T> grid, const Scalar* pixels, Scalar* columns) {
   for_each_tap(grid, [&](const PlacedTap<T>& placed, int64_t) {
     for_each_channel<Count>(grid.shape, placed, [&](int channel) {
-      Channels<Scalar, Count> values[4], samples;
-      load_corners(placed.corners, pixels, grid.shape, channel, values);
+      Loaded<Count, Scalar> values[4];
+      Channels<Scalar, Count> samples;
+      load_corners<Count>(placed.corners, pixels, grid.shape, channel, values);
 #pragma unroll
       for (int i = 0; i < Count; ++i) {
         T sample = 0;
         for (int corner = 0; corner < 4; ++corner) {
-          sample += placed.corners.share[corner] * static_cast<T>(values[corner].values[i]);
+          sample += placed.corners.share[corner] * static_cast<T>(values[corner][i]);
         }
         samples.values[i] = static_cast<Scalar>(sample);
       }
@@ -56,14 +71,14 @@ __global__ void offset_kernel(
     }
     T sums[4] = {0, 0, 0, 0};  // at each corner, the sum over channels of gradient * pixel
     for_each_channel<Count>(shape, placed, [&](int channel) {
-      Channels<Scalar, Count> values[4];
-      load_corners(placed.corners, pixels, shape, channel, values);
-      const auto grads = load_channels<Count>(grad_columns + column_of(shape, placed, channel));
+      Loaded<Count, Scalar> values[4];
+      load_corners<Count>(placed.corners, pixels, shape, channel, values);
+      const auto grads = load<Count>(grad_columns + column_of(shape, placed, channel));
 #pragma unroll
       for (int i = 0; i < Count; ++i) {
         for (int corner = 0; corner < 4; ++corner) {
           sums[corner] +=
-              static_cast<T>(grads.values[i]) * static_cast<T>(values[corner].values[i]);
+              static_cast<T>(grads[i]) * static_cast<T>(values[corner][i]);
         }
       }
     });

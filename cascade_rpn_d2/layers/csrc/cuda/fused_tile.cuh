@@ -117,7 +117,8 @@ class Sampler {
   using Scalar = typename Math::Scalar;
   using Compute = typename Math::Compute;
   using Memory = FusedMemory<Math>;
-  static constexpr int kVector = kVectorChannels<Scalar>;
+  using Vector = PackedChannels<Scalar>;
+  static constexpr int kVector = Vector::kCount;
   static constexpr int kVectorsPerRow = Math::kDepth / kVector;
   static constexpr int kVectors = Math::kCells * kVectorsPerRow / Math::kThreads;
   static_assert(kVectors * Math::kThreads == Math::kCells * kVectorsPerRow);
@@ -126,29 +127,13 @@ class Sampler {
   __device__ void load(
       const FusedProblem<Scalar, Compute>& problem, const ChannelRun& run, const Step& step,
       const Memory& memory) {
-#pragma unroll
-    for (int i = 0; i < kVectors; ++i) {
-      const auto& corners = memory.corners[step.slot * Math::kCells + row_of(i)];
-      const int channel = step.channel + part_of(i) * kVector;
-#pragma unroll
-      for (int corner = 0; corner < 4; ++corner) {
-        values_[i][corner] = {};
-        const int64_t pixel = corners.pixel[corner];
-        if (pixel < 0 || channel >= run.end) {
-          continue;
-        }
-        const Scalar* from = problem.pixels + pixel * problem.shape.channels + channel;
-        if (problem.vectors) {
-          values_[i][corner] = load_channels<kVector>(from);
-        } else {
-#pragma unroll
-          for (int c = 0; c < kVector; ++c) {
-            if (channel + c < run.end) {
-              values_[i][corner].values[c] = from[c];
-            }
-          }
-        }
-      }
+    // Asked here and not at each load, which would then have to be waited for.
+    if (problem.vectors) {
+      load_by(problem, run, step, memory, [](const Scalar* from, int) { return Vector(from); });
+    } else {
+      load_by(problem, run, step, memory, [](const Scalar* from, int channels) {
+        return Vector(from, channels);
+      });
     }
   }
 
@@ -162,7 +147,7 @@ class Sampler {
         Compute sample = 0;
 #pragma unroll
         for (int corner = 0; corner < 4; ++corner) {
-          sample += corners.share[corner] * static_cast<Compute>(values_[i][corner].values[c]);
+          sample += corners.share[corner] * static_cast<Compute>(vectors_[i][corner][c]);
         }
         samples.values[c] = static_cast<Scalar>(sample);
       }
@@ -178,7 +163,26 @@ class Sampler {
   static __device__ int part_of(int i) { return threadIdx.x % kVectorsPerRow; }
   static_assert(Math::kThreads % kVectorsPerRow == 0);
 
-  Channels<Scalar, kVector> values_[kVectors][4];
+  // read(from, channels): a vector of the map; so many of its channels belong to the run.
+  template <typename Read>
+  __device__ void load_by(
+      const FusedProblem<Scalar, Compute>& problem, const ChannelRun& run, const Step& step,
+      const Memory& memory, Read&& read) {
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) {
+      const auto& corners = memory.corners[step.slot * Math::kCells + row_of(i)];
+      const int channel = step.channel + part_of(i) * kVector;
+#pragma unroll
+      for (int corner = 0; corner < 4; ++corner) {
+        const int64_t pixel = corners.pixel[corner];
+        const Scalar* from = problem.pixels + pixel * problem.shape.channels + channel;
+        const bool inside = pixel >= 0 && channel < run.end;
+        vectors_[i][corner] = inside ? read(from, run.end - channel) : Vector{};
+      }
+    }
+  }
+
+  Vector vectors_[kVectors][4];
 };
 
 // Begins to copy the weights of a step; rows beyond the run and outputs beyond the group are zero.
@@ -189,21 +193,23 @@ __device__ void copy_weights(
   using Scalar = typename Math::Scalar;
   constexpr int kVector = kVectorChannels<Scalar>;
   constexpr int kVectorsPerRow = Math::kOutputs / kVector;
+  constexpr int kRowsAtOnce = Math::kThreads / kVectorsPerRow;
+  static_assert(Math::kThreads % kVectorsPerRow == 0 && Math::kDepth % kRowsAtOnce == 0);
+  const int row = threadIdx.x / kVectorsPerRow, output = threadIdx.x % kVectorsPerRow * kVector;
+  const int rows = first_output + output < problem.weight_stride ? run.end - step.channel : 0;
   const int64_t per_group = problem.shape.channels / problem.shape.groups;
   // The row of the step's first channel: channels are counted from the group's first.
   const int64_t first_row =
       (group * problem.shape.taps() + step.tap) * per_group + step.channel - group * per_group;
+  const Scalar* from =
+      problem.weights + (first_row + row) * problem.weight_stride + first_output + output;
+  to += row * Math::kWeightStride + output;
 #pragma unroll
-  for (int i = threadIdx.x; i < Math::kDepth * kVectorsPerRow; i += Math::kThreads) {
-    const int row = i / kVectorsPerRow, output = i % kVectorsPerRow * kVector;
-    const bool inside =
-        step.channel + row < run.end && first_output + output < problem.weight_stride;
-    const Scalar* from = problem.weights;
-    if (inside) {
-      from += (first_row + row) * problem.weight_stride + first_output + output;
-    }
+  for (int i = 0; i < Math::kDepth; i += kRowsAtOnce) {
+    const bool inside = row + i < rows;
     __pipeline_memcpy_async(
-        to + row * Math::kWeightStride + output, from, kVectorBytes, inside ? 0 : kVectorBytes);
+        to + i * Math::kWeightStride, inside ? from + i * problem.weight_stride : problem.weights,
+        kVectorBytes, inside ? 0 : kVectorBytes);
   }
   __pipeline_commit();
 }
