@@ -9,7 +9,7 @@ from .grid_head import GridHead, GridPrediction
 from .grid_rcnn import GridROIHeads, GridStep
 from .grid_stage import GridStage
 from .scored_cascade import ScoredCascadeROIHeads
-from .scoring import IoUScoring, ResamplingScoring, fuse_scores
+from .scoring import IoUScoring, ResamplingScoring, ScoreParts, fuse_scores
 from .vgg_box_head import VGGBoxHead
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "IoUScoring",
     "ResamplingCascadeROIHeads",
     "ResamplingScoring",
+    "ScoreParts",
     "ScoredCascadeROIHeads",
     "VGGBoxHead",
     "fuse_scores",

@@ -19,6 +19,7 @@ from .fused_scoring import FusedScoring
 from .grid_head import GridPrediction
 from .grid_rcnn import GridROIHeads, GridStep
 from .grid_yacs import scores_from_config
+from .scoring import ScoreParts
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -76,18 +77,16 @@ class CPMROIHeads(FusedScoring, GridROIHeads):
         losses = self._iou_losses(prediction.features, stream, refined, truth)
         return losses | self._resampling_losses(maps, samples, stream, refined, truth)
 
-    def _scores(
-        self,
-        maps: list[Tensor],
-        detections: list[Instances],
-        refined: list[Boxes],
-        step: GridStep,
-    ) -> list[Tensor]:
-        """Fused scores of the refined boxes of N images (equation 4).
+    def score_parts(
+        self, features: dict[str, Tensor], candidates: list[Instances], step: GridStep
+    ) -> ScoreParts:
+        """See :meth:`GridROIHeads.score_parts`.
 
         ISM sits on the last stage, so that it has no say where an earlier one is tested.
         """
         iou = None
         if self.test_stage == len(self.grid_stages):
             iou = self._iou_scores(step.prediction.features)
-        return self._fused_scores(maps, detections, refined, iou)
+        maps = [features[name] for name in self.box_in_features]
+        refined = [Boxes(x) for x in step.refined.split([len(x) for x in candidates])]
+        return self._score_parts(maps, candidates, refined, iou)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..ground_truth import GroundTruth
 from .box_stream import BoxStream, match
-from .scoring import IoUScoring, ResamplingScoring, fuse_scores
+from .scoring import IoUScoring, ResamplingScoring, ScoreParts
 
 LearntFrom = Literal["input", "output"]
 
@@ -124,14 +124,14 @@ class FusedScoring:
             return None
         return self.iou_scoring.scores(self.iou_scoring(features))
 
-    def _fused_scores(
+    def _score_parts(
         self,
         maps: list[Tensor],
         detections: Sequence[Instances],
         boxes: list[Boxes],
         iou: Tensor | None = None,
-    ) -> list[Tensor]:
-        """Scores of the final ``boxes`` of N images (equation 4).
+    ) -> ScoreParts:
+        """What the scores of the final ``boxes`` of N images are made of.
 
         Args:
             maps: of the backbone, from which the boxes are pooled.
@@ -145,5 +145,4 @@ class FusedScoring:
             classes = torch.cat([x.pred_classes for x in detections])
             resampled = self.resampling_scoring.scores(logits, classes)
         score = torch.cat([x.scores for x in detections])
-        fused = fuse_scores(score, iou, resampled, self.score_gamma)
-        return list(fused.split([len(x) for x in detections]))
+        return ScoreParts(score, iou, resampled, self.score_gamma)

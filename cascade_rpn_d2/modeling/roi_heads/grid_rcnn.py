@@ -22,6 +22,7 @@ from .class_predictor import ClassPredictor
 from .grid_head import GridPrediction
 from .grid_stage import GridStage
 from .grid_yacs import grid_heads_from_config
+from .scoring import ScoreParts
 
 
 class GridStep(NamedTuple):
@@ -230,16 +231,24 @@ class GridROIHeads(StandardROIHeads):
 
         Boxes are not clipped; Detectron2 does that with what a model returns.
         """
-        maps = [features[name] for name in self.box_in_features]
-        detections, _ = self.box_predictor.inference(self._classify(maps, proposals), proposals)
-        boxes = [x.pred_boxes for x in detections]
+        candidates = self.candidates(features, proposals)
+        boxes = [x.pred_boxes for x in candidates]
         *_, last = self.steps(features, boxes, [x.image_size for x in proposals])
-        refined = [Boxes(x) for x in last.refined.split([len(x) for x in boxes])]
-        scores = self._scores(maps, detections, refined, last)
+        counts = [len(x) for x in boxes]
+        fused = self.score_parts(features, candidates, last).fused
         return [
-            _best_first(image, boxes, score)
-            for image, boxes, score in zip(detections, refined, scores, strict=True)
+            _best_first(image, Boxes(refined), score)
+            for image, refined, score in zip(
+                candidates, last.refined.split(counts), fused.split(counts), strict=True
+            )
         ]
+
+    def candidates(
+        self, features: dict[str, Tensor], proposals: list[Instances]
+    ) -> list[Instances]:
+        """What the stages refine at test: see :meth:`ClassPredictor.inference`."""
+        maps = [features[name] for name in self.box_in_features]
+        return self.box_predictor.inference(self._classify(maps, proposals), proposals)[0]
 
     def steps(
         self,
@@ -275,15 +284,17 @@ class GridROIHeads(StandardROIHeads):
             image.clip(size)
         return Boxes.cat(images).tensor
 
-    def _scores(
-        self,
-        maps: list[Tensor],
-        detections: list[Instances],
-        refined: list[Boxes],
-        step: GridStep,
-    ) -> list[Tensor]:
-        """Scores of the refined boxes of N images: those of their proposals."""
-        return [x.scores for x in detections]
+    def score_parts(
+        self, features: dict[str, Tensor], candidates: list[Instances], step: GridStep
+    ) -> ScoreParts:
+        """What the scores of the refined boxes are made of.
+
+        Args:
+            features: maps of the backbone.
+            candidates: N images, as of :meth:`candidates`.
+            step: of the last stage, for the boxes of all of them.
+        """
+        return ScoreParts(torch.cat([x.scores for x in candidates]))
 
     def _classify(self, maps: list[Tensor], proposals: list[Instances]) -> Tensor:
         """Logits (R, K + 1) of proposals."""

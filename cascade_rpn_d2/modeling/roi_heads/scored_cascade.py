@@ -117,7 +117,8 @@ class ScoredCascadeROIHeads(FusedScoring, ResamplingCascadeROIHeads):
     def _detect(self, maps: list[Tensor], steps: list[CascadeStep]) -> list[Instances]:
         """Detections with fused scores, the best first."""
         detections = super()._detect(maps, steps)
-        fused = self._fused_scores(maps, detections, [x.pred_boxes for x in detections])
-        for image, scores in zip(detections, fused, strict=True):
+        fused = self._score_parts(maps, detections, [x.pred_boxes for x in detections]).fused
+        counts = [len(x) for x in detections]
+        for image, scores in zip(detections, fused.split(counts), strict=True):
             image.scores = scores
         return [x[x.scores.argsort(descending=True, stable=True)] for x in detections]

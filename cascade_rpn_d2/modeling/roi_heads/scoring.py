@@ -7,7 +7,7 @@ without the background.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import fvcore.nn.weight_init as weight_init
 import torch
@@ -227,3 +227,24 @@ def fuse_scores(
     if resampled is None:
         return score
     return score**gamma * resampled ** (1 - gamma)
+
+
+class ScoreParts(NamedTuple):
+    """What the scores of boxes are made of.
+
+    Attributes:
+        score: (R,) of the first classification.
+        iou: (R,) of :class:`IoUScoring`, or None.
+        resampled: (R,) of :class:`ResamplingScoring`, or None.
+        gamma: of :func:`fuse_scores`.
+    """
+
+    score: Tensor
+    iou: Tensor | None = None
+    resampled: Tensor | None = None
+    gamma: float = 0.8
+
+    @property
+    def fused(self) -> Tensor:
+        """The score (R,) that detections are ranked by."""
+        return fuse_scores(*self)

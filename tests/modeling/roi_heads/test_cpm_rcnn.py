@@ -17,6 +17,7 @@ from cascade_rpn_d2.modeling import CPMROIHeads, GridROIHeads
 from tests.modeling.roi_heads.toy_heads import (
     NOTHING,
     OBJECTS,
+    SIZE,
     PointingHead,
     background,
     build_cpm,
@@ -153,6 +154,21 @@ def test_iou_scoring_has_no_say_at_an_earlier_stage():
     heads.test_stage = 1
     detect(heads, images, maps=maps)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("ism, rsm", [(True, True), (True, False), (False, True)])
+def test_detections_are_ranked_by_the_parts_of_their_scores(ism, rsm):
+    heads = build_cpm(ism=ism, rsm=rsm).eval()
+    maps, images = features(2), [proposals(background(n)) for n in (5, 3)]
+    with torch.no_grad():
+        candidates = heads.candidates(maps, images)
+        *_, last = heads.steps(maps, [x.pred_boxes for x in candidates], [SIZE, SIZE])
+        parts = heads.score_parts(maps, candidates, last)
+    assert (parts.iou is not None, parts.resampled is not None) == (ism, rsm)
+    counts = [len(x) for x in candidates]
+    found = detect(heads, *images, maps=maps)
+    for image, scores in zip(found, parts.fused.split(counts), strict=True):
+        torch.testing.assert_close(image.scores, scores.sort(descending=True).values)
 
 
 def test_mixed_precision():

@@ -9,7 +9,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.structures import Boxes, Instances
 
 from cascade_rpn_d2.modeling import GroundTruth, IoUScoring
-from cascade_rpn_d2.modeling.roi_heads import fuse_scores
+from cascade_rpn_d2.modeling.roi_heads import ScoreParts, fuse_scores
 from tests.modeling.roi_heads.toy_heads import (
     CLASSES,
     NOTHING,
@@ -80,6 +80,8 @@ def test_fused_scores():
     assert fuse_scores(score, iou, resampled).item() == pytest.approx(0.4**0.8 * 0.9**0.2)
     assert fuse_scores(score, iou, resampled, gamma=1).item() == pytest.approx(0.4)
     assert fuse_scores(score, iou, resampled, gamma=0).item() == pytest.approx(0.9)
+    assert ScoreParts(score, iou, resampled, 0.5).fused.item() == pytest.approx(0.36**0.5)
+    assert ScoreParts(score).fused.item() == 0.5
 
 
 def test_negative_ious_give_small_scores_and_not_nan():
