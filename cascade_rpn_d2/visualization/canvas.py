@@ -85,13 +85,8 @@ def draw_boxes(
 
     A line of one pixel is moved to the nearest pixels, or it would be smeared over two of them.
     """
-    height, width = image.shape[:2]
-    size = np.array([width, height, width, height])
-    for box in as_boxes(boxes):
-        # An edge on the border of the image is drawn on the last pixels that can be seen.
-        edges = np.where(np.abs(box - size) <= 0.5, size - 0.5, box)
-        edges = np.floor(edges) + 0.5 if thickness == 1 else edges
-        (x1, y1, x2, y2), half = edges, thickness / 2
+    for x1, y1, x2, y2 in _line_centers(image, as_boxes(boxes), thickness):
+        half = thickness / 2
         left, top, right, bottom = x1 - half, y1 - half, x2 + half, y2 + half
         if min(x2 - x1, y2 - y1) <= thickness:
             fill_box(image, (left, top, right, bottom), color, opacity)
@@ -103,6 +98,42 @@ def draw_boxes(
             (x2 - half, y1 + half, right, y2 - half),
         ):
             fill_box(image, bar, color, opacity)
+
+
+def draw_dashed_boxes(
+    image: RGBImage,
+    boxes: Any,
+    color: Color,
+    thickness: int = 1,
+    opacity: float = 1.0,
+    dash: float = 6.0,
+) -> None:
+    """As :func:`draw_boxes`, with dashes of ``dash`` pixels and gaps as long as these."""
+    for x1, y1, x2, y2 in _line_centers(image, as_boxes(boxes), thickness):
+        half = thickness / 2
+        for left, right in _dashes(x1 - half, x2 + half, image.shape[1], dash):
+            for y in (y1, y2):
+                fill_box(image, (left, y - half, right, y + half), color, opacity)
+        for top, bottom in _dashes(y1 - half, y2 + half, image.shape[0], dash):
+            for x in (x1, x2):
+                fill_box(image, (x - half, top, x + half, bottom), color, opacity)
+
+
+def _dashes(start: float, end: float, size: int, dash: float) -> list[tuple[float, float]]:
+    """Dashes from ``start`` to ``end``, as far as they are among ``size`` pixels."""
+    end = min(end, size + dash)
+    return [(x, min(x + dash, end)) for x in np.arange(max(start, -dash), end, 2 * dash)]
+
+
+def _line_centers(
+    image: RGBImage, boxes: npt.NDArray[np.float64], thickness: int
+) -> npt.NDArray[np.float64]:
+    """Where the lines around boxes (n, 4) are drawn."""
+    height, width = image.shape[:2]
+    size = np.array([width, height, width, height])
+    # An edge on the border of the image is drawn on the last pixels that can be seen.
+    edges = np.where(np.abs(boxes - size) <= 0.5, size - 0.5, boxes)
+    return np.floor(edges) + 0.5 if thickness == 1 else edges
 
 
 def fill_box(image: RGBImage, box: Sequence[float], color: Color, opacity: float = 1.0) -> None:
@@ -133,6 +164,13 @@ def draw_dot(image: RGBImage, point: Sequence[float], radius: float, color: Colo
     for size, paint in ((radius + 1.0, (20, 20, 20)), (radius, color)):
         fixed = round(size * (1 << _FRACTION_BITS))
         cv2.circle(image, center, fixed, paint, cv2.FILLED, cv2.LINE_AA, shift=_FRACTION_BITS)
+
+
+def draw_ring(image: RGBImage, point: Sequence[float], radius: float, color: Color) -> None:
+    """A circle around ``point`` (x, y) that leaves what is inside it to be seen."""
+    center = (_fixed_point(point[0]), _fixed_point(point[1]))
+    fixed = round(radius * (1 << _FRACTION_BITS))
+    cv2.circle(image, center, fixed, color, 1, cv2.LINE_AA, shift=_FRACTION_BITS)
 
 
 def draw_arrow(

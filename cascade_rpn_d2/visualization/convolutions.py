@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .canvas import Color, RGBImage, as_boxes, as_rgb, fade, rescale
+from .canvas import Color, RGBImage, as_boxes, as_rgb
 from .panels import Key, Panel, cell_size, panel_grid
 from .sampling_points import CELL_COLOR, CELL_COLORS, draw_cells, draw_taps
+from .windows import Window, cut_window, window_around
 
 CENTER_TAP: Color = (255, 72, 72)
-# Around an image, where a convolution reads zeros.
-_OUTSIDE: Color = (70, 74, 80)
 _FADE = 0.3
-# Room around all taps and boxes, relative to their extent: of the image, and outside it.
-_ROOM, _OUTER_ROOM = 0.18, 0.04
-# Least side of what is shown, in pixels of the image.
-_LEAST_SIDE = 8.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,8 @@ def draw_convolutions(
     size = cell_size(width, len(samplings))
     picture = as_rgb(image)
     window = common_window(picture.shape[:2], chosen, samplings)
-    part, scale = _cut(picture, window, size)
+    scale = size / max(window[2] - window[0], window[3] - window[1])
+    part = cut_window(picture, window, scale, _FADE)
     origin = np.array(window[:2])
     draw_cells(part, (np.asarray(centers, dtype=np.float64).reshape(-1, 2) - origin) * scale)
     panels = []
@@ -102,7 +97,7 @@ def draw_convolutions(
 
 def common_window(
     image_size: tuple[int, ...], cells: npt.NDArray[np.float64], samplings: Sequence[Sampling]
-) -> tuple[float, float, float, float]:
+) -> Window:
     """The part of the image around all taps, boxes and cells, a square where the image has one.
 
     It leaves the image only as far as taps and boxes do.
@@ -117,39 +112,7 @@ def common_window(
     """
     places = [cells, *(s.points.reshape(-1, 2) for s in samplings)]
     places += [as_boxes(s.boxes).reshape(-1, 2) for s in samplings if s.boxes is not None]
-    everything = np.concatenate(places)
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    extent = max(float((high - low).max()), _LEAST_SIDE / (1 + 2 * _ROOM))
-    side, outer = extent * (1 + 2 * _ROOM), extent * _OUTER_ROOM
-    first = np.minimum(0.0, low - outer)
-    last = np.maximum(np.array(image_size[::-1], np.float64), high + outer)
-    start = np.clip((low + high - side) / 2, first, np.maximum(last - side, first))
-    end = np.minimum(start + side, last)
-    return float(start[0]), float(start[1]), float(end[0]), float(end[1])
-
-
-def _cut(
-    image: RGBImage, window: tuple[float, float, float, float], size: int
-) -> tuple[RGBImage, float]:
-    """A part of an image, darkened, its longer side ``size`` pixels, and how much it is enlarged.
-
-    What lies outside the image is grey.
-    """
-    left, top, right, bottom = window
-    scale = size / max(right - left, bottom - top)
-    # Whole pixels are enlarged and then cut, so that no edge is moved by a fraction of a pixel.
-    x1, y1 = math.floor(left), math.floor(top)
-    x2, y2 = math.ceil(right) + 1, math.ceil(bottom) + 1
-    part = np.full((y2 - y1, x2 - x1, 3), _OUTSIDE, np.uint8)
-    height, width = image.shape[:2]
-    seen_x, seen_y = slice(max(x1, 0), min(x2, width)), slice(max(y1, 0), min(y2, height))
-    if seen_x.start < seen_x.stop and seen_y.start < seen_y.stop:
-        inside = fade(image[seen_y, seen_x], _FADE, (0, 0, 0))
-        part[seen_y.start - y1 : seen_y.stop - y1, seen_x.start - x1 : seen_x.stop - x1] = inside
-    large = rescale(part, scale)
-    dx, dy = round((left - x1) * scale), round((top - y1) * scale)
-    rows, columns = round((bottom - top) * scale), round((right - left) * scale)
-    return large[dy : dy + rows, dx : dx + columns].copy(), scale
+    return window_around(image_size, np.concatenate(places))
 
 
 def _legend(count: int) -> list[Key]:

@@ -13,6 +13,7 @@ from .canvas import (
     RGBImage,
     as_rgb,
     draw_boxes,
+    draw_dashed_boxes,
     draw_dot,
     draw_text,
     fill_box,
@@ -48,12 +49,12 @@ class Key(NamedTuple):
     Args:
         color: what is explained.
         words: what it means.
-        mark: whether it is the colour of boxes or of dots.
+        mark: whether it is the colour of boxes, of dashed ones or of dots.
     """
 
     color: Color
     words: str
-    mark: Literal["box", "dot"] = "box"
+    mark: Literal["box", "dashes", "dot"] = "box"
 
 
 def cell_size(width: int, columns: int) -> int:
@@ -183,9 +184,11 @@ def _legend_lines(legend: Sequence[Key | tuple[Color, str]], width: int) -> RGBI
             if key.mark == "dot":
                 draw_dot(strip, (left + swatch / 2, middle), 4.0, key.color)
             else:
-                draw_boxes(
-                    strip, [[left + 4, middle - 3, left + swatch - 4, middle + 3]], key.color, 2
-                )
+                box = [[left + 4, middle - 3, left + swatch - 4, middle + 3]]
+                if key.mark == "dashes":
+                    draw_dashed_boxes(strip, box, key.color, 2, dash=3.0)
+                else:
+                    draw_boxes(strip, box, key.color, 2)
             words_at = (left + swatch + 7, middle)
             draw_text(strip, key.words, words_at, _FONT - 1, _TEXT, anchor="lm")
             left += need

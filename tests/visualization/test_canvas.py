@@ -46,6 +46,18 @@ def test_edges_on_the_border_of_the_image_can_be_seen():
     assert not image[1:-1, 1:-1].any()
 
 
+def test_dashes_lie_on_the_edges_with_gaps_as_long_as_they_are():
+    image = black()
+    canvas.draw_dashed_boxes(image, [[10.2, 5.9, 50.6, 35.0]], (10, 20, 30), dash=4)
+    drawn, whole = image.any(axis=2), black()
+    canvas.draw_boxes(whole, [[10.2, 5.9, 50.6, 35.0]], WHITE)
+    assert not (drawn & ~whole.any(axis=2)).any()
+    assert drawn[5, 10:51].sum() == pytest.approx(41 / 2, abs=3)
+    assert drawn[5, 10:14].all() and not drawn[5, 14:18].any() and drawn[5, 18:22].all()
+    assert image[5, 10].tolist() == [10, 20, 30]
+    canvas.draw_dashed_boxes(image, [[-1e30, -5, 1e30, 5]], WHITE, 2)  # soon done
+
+
 def test_opacity_mixes_line_and_image():
     image = black() + 100
     canvas.draw_boxes(image, [[10, 10, 20, 20]], (200, 200, 200), opacity=0.25)
@@ -70,6 +82,14 @@ def test_a_dot_is_round_its_point():
     assert abs(xs.mean() + 0.5 - 20.5) < 0.2 and abs(ys.mean() + 0.5 - 12.25) < 0.2
     assert len(xs) == pytest.approx(np.pi * 16, rel=0.25)
     assert image.min() < 60  # its rim
+
+
+def test_a_ring_leaves_its_middle():
+    image = black()
+    canvas.draw_ring(image, (20.5, 12.5), 6.0, WHITE)
+    ys, xs = np.nonzero(image[..., 0] > 128)
+    np.testing.assert_allclose(np.hypot(xs - 20, ys - 12), 6, atol=0.8)
+    assert not image[9:16, 17:24].any()
 
 
 def test_an_arrow_joins_its_points_and_a_point_is_no_arrow():

@@ -91,13 +91,15 @@ def test_a_grid_too_narrow_is_refused():
         panel_grid([[Panel(plain(RED))] * 2], width=40)
 
 
-def test_a_legend_may_explain_dots():
+def test_a_legend_may_explain_dots_and_dashes():
     def marked(mark):
         legend = [Key(GREEN, "words", mark)]
         return panel_grid([[Panel(plain(RED))]], legend=legend, width=300)
 
     dot, box = (extent(marked(mark), GREEN) for mark in ("dot", "box"))
     assert dot[1] - dot[0] == dot[3] - dot[2] < box[3] - box[2]
+    dashes, line = ((marked(mark) == GREEN).all(axis=2).sum() for mark in ("dashes", "box"))
+    assert 0.3 * line < dashes < 0.8 * line
 
 
 def test_words_are_made_to_fit_their_column():
