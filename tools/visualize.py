@@ -12,6 +12,14 @@
     visualize.py iou           --model GA-RPN $run/config.yaml $run/model_final.pth \\
                                --model RPN $other/config.yaml $other/model_final.pth \\
                                --output iou.png
+    visualize.py grid          --config-file $run/config.yaml --weights $run/model_final.pth \\
+                               --output grid.png
+    visualize.py refinement    --config-file $run/config.yaml --weights $run/model_final.pth \\
+                               --output refinement.png
+    visualize.py scores        --config-file $run/config.yaml --weights $run/model_final.pth \\
+                               --output scores.png
+    visualize.py score-iou     --config-file $run/config.yaml --weights $run/model_final.pth \\
+                               --output score_iou.png
 
 stages         proposals of every stage, or of several models, beside each other (Cascade RPN,
                Figures 4 and 5; Guided Anchoring, Figure 5)
@@ -25,9 +33,15 @@ anchors        guided anchors, the probability of a centre, and aspect ratios (G
 anchor-shapes  distribution of scales and aspect ratios of objects, guided anchors and a sliding
                window (Guided Anchoring, Figure 6)
 iou            how many proposals overlap with an object how well (Guided Anchoring, Figure 3)
+grid           heat maps of the grid points of a detection, and the box that is read from them
+refinement     a box moving through the stages of a point-guided detector (CPM R-CNN, Figure 3)
+scores         detections with their scores beside their true IoU (CPM R-CNN, Figures 5 and 6)
+score-iou      true IoU of detections over the score of their class and the fused score (CPM R-CNN,
+               Figure 1)
 
 Images are those of the config's test data, of another dataset (--dataset, --data) or, for stages,
-sampling and anchors, one's own (--input). visualize.py COMMAND --help has the options of each.
+sampling, anchors, grid and refinement, one's own (--input). visualize.py COMMAND --help has the
+options of each.
 """
 
 from __future__ import annotations
@@ -37,7 +51,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import cascade_rpn_d2  # noqa: F401  (registers the components)
-from cascade_rpn_d2.engine import visualize, visualize_guided
+from cascade_rpn_d2.engine import visualize, visualize_grid, visualize_guided
 from cascade_rpn_d2.engine.messages import mendable_message
 from cascade_rpn_d2.engine.recall_curves import NUMBERS
 
@@ -101,7 +115,56 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = _command(commands, "iou", visualize_guided.visualize_iou, several=True)
     add("--limit", type=_positive, default=1000, help="proposals of an image (default: 1000)")
     add("--batch-size", type=_positive, default=4, help="images at once (default: 4)")
+    _add_point_guided(commands)
     return parser.parse_args(argv)
+
+
+def _add_point_guided(commands) -> None:
+    """The commands of Grid R-CNN and CPM R-CNN."""
+    add = _command(commands, "grid", visualize_grid.visualize_grid, images=True)
+    add("--image-id", help="id of the dataset's image to show")
+    add(
+        "--detection",
+        type=_positive,
+        help="number of the detection, 1 for the best score; default: the first of an object",
+    )
+    add("--stage", type=_positive, default=1, help="stage whose maps to draw (default: 1)")
+    add("--width", type=_positive, default=1120, help="pixels of the picture (default: 1120)")
+
+    add = _command(commands, "refinement", visualize_grid.visualize_refinement, images=True)
+    _add_choice_of_images(add, default=3)
+    add(
+        "--pick",
+        choices=("best", "moved"),
+        default="best",
+        help="which detection of an object: the one of the best score (default), or the one whose "
+        "IoU the stages raise most",
+    )
+    add("--width", type=_positive, default=1120, help="pixels of the picture (default: 1120)")
+
+    add = _command(commands, "scores", visualize_grid.visualize_scores)
+    _add_counted_detections(add)
+    add(
+        "--min-score",
+        type=float,
+        default=0.5,
+        help="show detections with such a score of the classification (default: 0.5)",
+    )
+    add("--columns", type=_positive, default=3, help="detections of a row (default: 3)")
+    add("--width", type=_positive, default=1120, help="pixels of the picture (default: 1120)")
+
+    add = _command(commands, "score-iou", visualize_grid.visualize_score_ious)
+    _add_counted_detections(add)
+
+
+def _add_counted_detections(add) -> None:
+    add("--max-images", type=_positive, help="look at the first so many images only")
+    add(
+        "--min-iou",
+        type=float,
+        default=0.5,
+        help="a detection that overlaps less is of no object, and not counted (default: 0.5)",
+    )
 
 
 def _command(

@@ -82,11 +82,19 @@ def read_record(record: dict[str, Any]) -> npt.NDArray[np.uint8]:
 def objects_of(record: dict[str, Any]) -> Tensor:
     """The objects (g, 4) of a record, XYXY in pixels of the image; regions of a crowd are none."""
     boxes = [
-        BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS)
-        for a in record.get("annotations", ())
-        if not a.get("iscrowd", 0)
+        BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in _annotations(record)
     ]
     return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+
+
+def classes_of(record: dict[str, Any]) -> Tensor:
+    """The classes (g,) int64 of the objects of :func:`objects_of`."""
+    return torch.tensor([a["category_id"] for a in _annotations(record)], dtype=torch.int64)
+
+
+def _annotations(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of objects, in which regions of a crowd do not count."""
+    return [a for a in record.get("annotations", ()) if not a.get("iscrowd", 0)]
 
 
 def pick_images(records: Sequence[dict[str, Any]], ids: Sequence[str]) -> list[dict[str, Any]]:

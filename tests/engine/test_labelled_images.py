@@ -12,6 +12,7 @@ from detectron2.structures import BoxMode
 from cascade_rpn_d2.engine.labelled_images import (
     choose_dataset,
     choose_images,
+    classes_of,
     load_records,
     objects_of,
     pick_images,
@@ -63,13 +64,14 @@ def test_datasets_that_cannot_be_loaded(monkeypatch, tmp_path):
 def test_objects_are_boxes_and_no_crowds():
     record = {
         "annotations": [
-            {"bbox": [1, 2, 3, 4], "bbox_mode": BoxMode.XYWH_ABS},
-            {"bbox": [1, 2, 3, 4], "bbox_mode": BoxMode.XYXY_ABS, "iscrowd": 0},
-            {"bbox": [0, 0, 9, 9], "bbox_mode": BoxMode.XYWH_ABS, "iscrowd": 1},
+            {"bbox": [1, 2, 3, 4], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 7},
+            {"bbox": [1, 2, 3, 4], "bbox_mode": BoxMode.XYXY_ABS, "category_id": 2, "iscrowd": 0},
+            {"bbox": [0, 0, 9, 9], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 2, "iscrowd": 1},
         ]
     }
     assert torch.equal(objects_of(record), torch.tensor([[1.0, 2, 4, 6], [1, 2, 3, 4]]))
-    assert objects_of({}).shape == (0, 4)
+    assert classes_of(record).tolist() == [7, 2]
+    assert objects_of({}).shape == (0, 4) and classes_of({}).shape == (0,)
 
 
 def test_an_image_must_have_the_size_that_its_record_says(tmp_path):

@@ -42,6 +42,9 @@ def test_models_are_given_in_two_ways(tool):
         ["recall", "--output", "x.png", "--input", "a.png"],  # nothing to find there
         ["iou", "--output", "x.png", "--limit", "0"],
         ["anchor-shapes", "--output", "x.png", "--config-file", "a.py", "--input", "a.png"],
+        ["scores", "--output", "x.png", "--config-file", "a.py", "--input", "a.png"],
+        ["refinement", "--output", "x.png", "--config-file", "a.py", "--pick", "worst"],
+        ["grid", "--output", "x.png", "--config-file", "a.py", "--detection", "0"],
     ],
 )
 def test_arguments_that_do_not_work(tool, words, capsys):
@@ -60,6 +63,10 @@ def test_arguments_that_do_not_work(tool, words, capsys):
         ("anchors", "tiny_guided_anchor_rpn"),
         ("anchor-shapes", "tiny_guided_anchor_rpn"),
         ("iou", "tiny_cascade_rpn"),
+        ("grid", "tiny_cpm_rcnn"),
+        ("refinement", "tiny_cpm_rcnn"),
+        ("scores --min-iou 0.01 --min-score 0", "tiny_cpm_rcnn"),
+        ("score-iou --min-iou 0.01", "tiny_cpm_rcnn"),
     ],
 )
 def test_every_command_draws(tool, command, name, tmp_path, capsys):
@@ -67,7 +74,7 @@ def test_every_command_draws(tool, command, name, tmp_path, capsys):
     weights = write_weights(name, tmp_path)
     output = tmp_path / "picture.png"
     tool.main(
-        [command, "--config-file", tiny_config_file(name), "--weights", weights]
+        [*command.split(), "--config-file", tiny_config_file(name), "--weights", weights]
         + ["--data", data, "--output", str(output), "--device", "cpu"]
     )
     assert cv2.imread(str(output)).std() > 10
