@@ -49,13 +49,14 @@ def train_once(config: DictConfig, mark: str) -> Results:
     return train(config, resume=True) if done is None else done
 
 
-def evaluate_once(config: DictConfig, mark: str, weights: str) -> Results:
+def evaluate_once(config: DictConfig, mark: str, weights: str, *, tta: bool = False) -> Results:
     """Evaluate an experiment with the weights of another unless that is done.
 
     Args:
         config: of the evaluation; its folder is ``train.output_dir``.
         mark: its fingerprint.
         weights: file or address of the checkpoint.
+        tta: evaluate with test-time augmentation.
 
     Returns:
         The evaluation.
@@ -66,11 +67,11 @@ def evaluate_once(config: DictConfig, mark: str, weights: str) -> Results:
     """
     folder = Path(config.train.output_dir)
     claim(folder, mark)
-    done = of_main_process(lambda: results_in(folder))
+    done = of_main_process(lambda: results_in(folder, tta=tta))
     if done is not None:
         return done
     config.train.init_checkpoint = weights
-    return evaluate_checkpoint(config, name=_FINAL)
+    return evaluate_checkpoint(config, name=_FINAL, tta=tta)
 
 
 def claim(folder: Path, mark: str) -> None:
@@ -92,9 +93,10 @@ def mark_of(folder: Path) -> str | None:
     return file.read_text() if file.is_file() else None
 
 
-def results_in(folder: Path, name: str = _FINAL) -> Results | None:
-    """An evaluation of a run, None if it has not been made yet."""
-    file = folder / f"{name}.json"
+def results_in(folder: Path, name: str = _FINAL, *, tta: bool = False) -> Results | None:
+    """An evaluation of a run, with test-time augmentation if asked for; None if it has not been
+    made yet."""
+    file = folder / f"{name}_tta.json" if tta else folder / f"{name}.json"
     return json.loads(file.read_text()) if file.is_file() else None
 
 
@@ -130,7 +132,7 @@ def _annotations(dataset: str) -> str:
 
 def _claim(folder: Path, mark: str) -> None:
     found = mark_of(folder)
-    done = [folder / "last_checkpoint", folder / f"{_FINAL}.json"]
+    done = [folder / "last_checkpoint", *folder.glob(f"{_FINAL}*.json")]
     if found is not None:  # without a mark a file of proposals may be the user's own
         done += folder.rglob("*.npz")
     if found != mark and any(file.exists() for file in done):

@@ -46,12 +46,13 @@ class Setting:
     overrides: Sequence[str] = field(default=())
     device: str | None = None
 
-    def config(self, name: str, proposals: str | None = None) -> DictConfig:
+    def config(self, name: str, proposals: str | None = None, *, tta: bool = False) -> DictConfig:
         """An experiment of the zoo as it is run here.
 
         Args:
             name: of the experiment.
             proposals: name of the experiment whose proposals it reads, for a Fast R-CNN.
+            tta: whether it is evaluated with test-time augmentation.
 
         Raises:
             ValueError, OSError: as :func:`~cascade_rpn_d2.engine.setup_config`.
@@ -74,6 +75,7 @@ class Setting:
             test_proposals=self._proposal_file(proposals, "test"),
             output_dir=str(self.run_dir(name)),
             device=self.device,
+            tta=tta,
             adapt=adapt,
         )
         config.train.output_dir = str(self.run_dir(name))  # whatever the overrides say
@@ -81,7 +83,7 @@ class Setting:
 
     def row_config(self, row: Row) -> DictConfig:
         """The experiment of a row as it is run here."""
-        return self.config(row.config or "", row.proposals)
+        return self.config(row.config or "", row.proposals, tta=row.tta)
 
     def fingerprint(self, row: Row) -> str:
         """What decides the outcome of a row's run: see :mod:`..engine.run_once`."""
@@ -148,7 +150,7 @@ def report(key: str, table: Table, setting: Setting, marks: Mapping[Row, str]) -
     measured: dict[Row, Results] = {}
     for row, mark in marks.items():
         folder = setting.run_dir(row.config or "")
-        found = results_in(folder) if mark_of(folder) == mark else None
+        found = results_in(folder, tta=row.tta) if mark_of(folder) == mark else None
         if found is not None:
             measured[row] = found
     options = setting.row_config(next(iter(marks))).train
@@ -169,7 +171,7 @@ def run(row: Row, setting: Setting, mark: str) -> None:
         train_once(generator, fingerprint(generator))
         dump(generator, config, row.proposals)
     if row.weights:
-        evaluate_once(config, mark, _trained(row.weights, setting).weights)
+        evaluate_once(config, mark, _trained(row.weights, setting).weights, tta=row.tta)
         return
     if row.fine_tunes:
         detector = _trained(row.fine_tunes, setting)

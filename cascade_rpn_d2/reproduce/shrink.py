@@ -15,6 +15,8 @@ from ..modeling import FPNWithInputs
 WIDTHS = {256: 64, 1024: 256, 64: 16, 576: 144}
 # That the small schedule stands for.
 IMAGES_1X = 87_960 * 16
+# Sides of a small image by those of one of COCO: 256 px for 800.
+IMAGE_SCALE = 256 / 800
 _WIDTH_KEYS = (
     "in_channels",
     "out_channels",
@@ -56,6 +58,9 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
         if pooler is not None:
             # Which level an RoI is read from: as for COCO, relative to the anchors.
             pooler.canonical_box_size = 224 * _anchor_scale(small.proposal_generator) / 8
+    if config.get("tta") is not None:
+        config.tta.min_sizes = [round(side * IMAGE_SCALE) for side in config.tta.min_sizes]
+        config.tta.max_size = round(config.tta.max_size * IMAGE_SCALE)
     images = config.train.max_iter * config.dataloader.train.total_batch_size
     share, schedule = min(1.0, images / IMAGES_1X), config.lr_multiplier
     _take_data(config.dataloader, base.dataloader)

@@ -26,6 +26,7 @@ class Row:
         proposals: name of the experiment that makes the proposals, for a Fast R-CNN.
         weights: name of the experiment whose trained weights are evaluated, for a row that differs
             from it at test alone.
+        tta: whether that is with test-time augmentation, as the experiment's ``tta`` says.
         fine_tunes: name of the experiment whose trained detector is fine-tuned on ``proposals``.
         seconds: published time for an image.
     """
@@ -35,6 +36,7 @@ class Row:
     published: tuple[float | None, ...]
     proposals: str | None = None
     weights: str | None = None
+    tta: bool = False
     fine_tunes: str | None = None
     seconds: float | None = None
 
@@ -52,7 +54,7 @@ class Table:
 
     Raises:
         ValueError: if two rows have one name, or a row another number of values than there are
-            metrics.
+            metrics, or test-time augmentation of no weights.
     """
 
     title: str
@@ -70,6 +72,11 @@ class Table:
                 raise ValueError(
                     f"Row '{row.name}' has {len(row.published)} published values for "
                     f"{len(self.metrics)} metrics."
+                )
+            if row.tta and row.weights is None:
+                raise ValueError(
+                    f"Row '{row.name}' is evaluated with test-time augmentation: name the "
+                    "experiment whose weights are."
                 )
 
     def choose(self, wanted: Sequence[str] = ()) -> list[Row]:

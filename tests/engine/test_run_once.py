@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from detectron2.data import MetadataCatalog
+from omegaconf import OmegaConf
 
 from cascade_rpn_d2.data import register_coco_folder
 from cascade_rpn_d2.engine import run_once
@@ -41,6 +42,23 @@ def test_an_evaluation_with_the_weights_of_another_run_is_made_once(
         assert results["box_proposals"]["AR@100"] == recall
         monkeypatch.delattr(run_once, "evaluate_checkpoint", raising=False)
     assert not list((tmp_path / "tested").glob("*.pth"))
+
+
+def test_an_augmented_evaluation_is_told_from_a_plain_one(tmp_path, monkeypatch):
+    def evaluate(config, *, name, tta):
+        file = tmp_path / (f"{name}_tta.json" if tta else f"{name}.json")
+        file.write_text(json.dumps({"bbox": {"AP": 2.0 if tta else 1.0}}))
+        return results_in(tmp_path, tta=tta)
+
+    monkeypatch.setattr(run_once, "evaluate_checkpoint", evaluate)
+    config = OmegaConf.create({"train": {"output_dir": str(tmp_path)}})
+    assert evaluate_once(config, "one", "w.pth", tta=True)["bbox"]["AP"] == 2
+    assert results_in(tmp_path) is None
+    with pytest.raises(ValueError, match="give another --output-dir, or remove it"):
+        claim(tmp_path, "another")
+    assert evaluate_once(config, "one", "w.pth")["bbox"]["AP"] == 1
+    monkeypatch.delattr(run_once, "evaluate_checkpoint")
+    assert evaluate_once(config, "one", "w.pth", tta=True)["bbox"]["AP"] == 2
 
 
 def test_a_run_that_has_done_nothing_gives_way(tmp_path):

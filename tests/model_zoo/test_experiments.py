@@ -155,7 +155,7 @@ def test_the_rows_of_table_3_add_up_to_cascade_rpn():
 def test_names_follow_the_pattern():
     for name in model_zoo.list_configs():
         if name.startswith(("cascade_rpn/", "cpm_rcnn/", "grid_rcnn/", "guided_anchoring/")):
-            backbones = "r50|r101|r152|x101_32x4d|x101_64x4d|x101_64x4d_dcn|x101_64x4d_dcn_ms"
+            backbones = "r50|r101|r152|x101_32x4d|x101_64x4d(_dcn(_ms(_tta)?)?)?"
             schedule = "" if "/finetune_" in name else "_[12]x"
             assert re.fullmatch(
                 rf"[a-z_]+/(ablations/|authors/)?[a-z0-9_]+_({backbones})_fpn{schedule}\.py", name

@@ -175,6 +175,23 @@ def test_a_fine_tuning_starts_from_a_trained_detector(
     assert "detector.pth" in log
 
 
+@pytest.mark.slow
+def test_rows_with_and_without_augmentation_share_a_training(
+    setting: Callable[..., Setting], tmp_path: Path
+):
+    trained = "cpm_rcnn/cpm_rcnn_x101_64x4d_dcn_ms_fpn_2x.py"
+    augmented = "cpm_rcnn/cpm_rcnn_x101_64x4d_dcn_ms_tta_fpn_2x.py"
+    rows = (
+        Row("trained", trained, (47.4,)),
+        Row("augmented", augmented, (49.9,), weights=trained, tta=True),
+    )
+    report = reproduce("p/t", Table("TTA", ("bbox/AP",), "test-dev", rows), setting())
+    assert set(report.measured) == set(rows)
+    folder = tmp_path / Path(augmented).with_suffix("")
+    assert (folder / "evaluation_final_tta.json").is_file()
+    assert not list(folder.glob("*.pth"))
+
+
 def test_every_row_has_the_budget_seed_and_data_of_the_setting(setting: Callable[..., Setting]):
     for row in TABLE.choose():
         config = setting("train.seed=7").config(row.config or "")

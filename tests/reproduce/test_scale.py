@@ -81,6 +81,14 @@ def test_tiny_grid_heads_are_narrow_and_as_deep_as_the_experiments():
     assert network.iou_scoring.fcs[0].in_features == inputs
 
 
+def test_tiny_looks_at_images_in_small_sizes():
+    config = model_zoo.get_config("cpm_rcnn/cpm_rcnn_x101_64x4d_dcn_ms_tta_fpn_2x.py")
+    before = list(config.tta.min_sizes)
+    SCALES["tiny"].adapt(config, False)
+    assert list(config.tta.min_sizes) == pytest.approx([0.32 * side for side in before], abs=0.5)
+    assert all(isinstance(side, int) for side in (*config.tta.min_sizes, config.tta.max_size))
+
+
 @pytest.mark.parametrize("name", ["retinanet", "ga_retinanet"])
 def test_tiny_detector_in_one_stage_keeps_its_levels(name: str):
     config = model_zoo.get_config(f"guided_anchoring/{name}_r50_fpn_1x.py")

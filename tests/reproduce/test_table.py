@@ -44,6 +44,11 @@ def test_a_value_for_each_metric():
         Table("t", ("m",), "s", (Row("a", None, (1.0, 2.0)),))
 
 
+def test_augmentation_is_of_an_evaluation():
+    with pytest.raises(ValueError, match="'a' is evaluated with test-time augmentation: name"):
+        Table("t", (), "s", (Row("a", "a.py", (), tta=True),))
+
+
 def test_load_tables(tmp_path: Path):
     project = tmp_path / "fruit"
     project.mkdir()
