@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Convert a checkpoint of mmdet or of the authors of Cascade RPN for a config of ours.
+"""Convert a checkpoint of mmdet, or of a paper's authors, for a config of ours.
 
     python tools/convert_checkpoint.py crpn_faster_rcnn_r50_caffe_fpn_1x_coco-c8283cca.pth \\
         crpn_faster_rcnn.pth --config-file cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py
@@ -10,6 +10,13 @@
 
     python tools/convert_checkpoint.py ga_rpn_r50_caffe_fpn_1x_coco_20200531-899008a6.pth \\
         ga_rpn.pth --config-file guided_anchoring/ga_rpn_r50_fpn_1x.py --dataset coco_2017_val
+
+    python tools/convert_checkpoint.py model_latest.pth cpm_rcnn.pth \\
+        --config-file cpm_rcnn/authors/cpm_rcnn_r50_fpn_2x.py
+
+The authors are those of Cascade RPN, Grid R-CNN Plus and CPM R-CNN. Weights fit the coordinates of
+the code they were trained with: mmdet's since 2.0 those of the configs themselves, the authors' and
+mmdet 1.x's those of the folders authors/.
 
 mmdet >= 2.0 trains the location branch of Guided Anchoring with labels exchanged: its probability
 is one where no object has its centre. Such a branch is turned round (its weight and bias negated)

@@ -1,4 +1,5 @@
-"""The authors' weights of 2019, and mmdet 1.x's, whose code theirs is built on -> ours.
+"""The weights of 2019 of the authors of Cascade RPN and of Grid R-CNN Plus, and mmdet 1.x's, whose
+code theirs is built on -> ours.
 
 Stages are ``rpn_head.0``, ``rpn_head.1``, ...; the box head is ``bbox_head``, or ``bbox_head.0`` to
 ``bbox_head.2`` for Cascade R-CNN. Class 0 is the background, which has the last place here.
@@ -11,9 +12,18 @@ import re
 import torch
 from torch import Tensor
 
+from .grid_names import grid_names
 from .mmdet_names import TRUNK, generator_names, roi_names
 
-AUTHORS = (*TRUNK, *generator_names(r"rpn_head", stages=""), *roi_names(r"bbox_head"))
+AUTHORS = (
+    *TRUNK,
+    *generator_names(r"rpn_head", stages=""),
+    *roi_names(r"bbox_head"),
+    *grid_names(r"grid_head"),
+)
+
+# Grid R-CNN Plus has a layer for deltas that no loss reaches and nothing reads.
+UNUSED_DELTAS = {r"bbox_head\.fc_reg\.(weight|bias)": "deltas, which Grid R-CNN Plus does not use"}
 
 _SCORES = re.compile(r"bbox_head\.(\d+\.)?fc_cls\.(weight|bias)")
 _DELTAS = re.compile(r"bbox_head\.(\d+\.)?fc_reg\.(weight|bias)")
@@ -30,7 +40,12 @@ def background_last(key: str, value: Tensor) -> Tensor:
         value: (R, C) weights or (R,) biases.
     """
     if _SCORES.fullmatch(key):
-        return torch.cat((value[1:], value[:1]))
+        return background_to_the_end(value)
     if _DELTAS.fullmatch(key) and len(value) > 4:
         return value[4:]
     return value
+
+
+def background_to_the_end(value: Tensor) -> Tensor:
+    """Rows (K + 1, ...) with the first one, the background's, as the last."""
+    return torch.cat((value[1:], value[:1]))

@@ -1,9 +1,12 @@
-"""Checkpoints of mmdet and of the authors of Cascade RPN -> Detectron2's, for a model of ours.
+"""Checkpoints of mmdet and of the authors of Cascade RPN, Grid R-CNN Plus and CPM R-CNN ->
+Detectron2's, for a model of ours.
 
 Every weight of the file ends in the model or is dropped for a reason that the result states, and
 every weight of the model comes from the file; otherwise nothing is converted. Values stay what they
-are, but that classes and anchors are brought into Detectron2's order, and that a location branch
-which was trained with exchanged labels is turned round, see :mod:`.location_polarity`.
+are, but that classes and anchors are brought into Detectron2's order, that the convolutions of all
+edges of a grid become one, and that a location branch which was trained with exchanged labels is
+turned round, see :mod:`.location_polarity`. Norms that CPM R-CNN's code has merged into scale and
+shift get statistics that change nothing.
 """
 
 from __future__ import annotations
@@ -12,29 +15,26 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from .atomic import write_atomically
-from .authors_names import AUTHORS as AUTHORS_NAMES
-from .authors_names import background_last
+from .dialects import dialect_of
 from .export import AUTHOR
 from .foreign_file import read_foreign_file, without_wrapper
+from .grid_names import join_edges
 from .location_polarity import (
     LocationStatistics,
     PolarityChoice,
     decide_polarity,
     turned_round,
 )
-from .mmdet_names import GUIDED as GUIDED_NAMES
-from .mmdet_names import MMDET as MMDET_NAMES
-from .mmdet_names import Names, is_location, translate
-from .retinanet_names import DELTAS, GUIDED_RETINANET, RETINANET, sizes_first
+from .mmdet_names import is_location, translate
+from .retinanet_names import DELTAS
 from .training_config import StatedInput, input_differences
-from .worlds import AUTHORS, World, require_geometry, require_plain_p7, world_of
+from .worlds import World, require_geometry, require_plain_p7, world_of
 
 _COUNTER = "counters of batches, which frozen norms do not have"
 
@@ -81,8 +81,8 @@ def convert_state(
 
     Args:
         state: names and values of mmdet (2.x, 3.x; of 1.x those of RPN, GA-RPN, RetinaNet,
-            GA-RetinaNet, Fast, Faster and Cascade R-CNN) or of the authors of Cascade RPN, with or
-            without ``module.`` in front.
+            GA-RetinaNet, Fast, Faster, Cascade and Grid R-CNN) or of the authors of Cascade RPN,
+            Grid R-CNN Plus or CPM R-CNN, with or without ``module.`` in front.
         target: the model to convert for, whose geometry is then checked too; or names and shapes
             of its state dict.
 
@@ -106,9 +106,14 @@ def convert_state(
     mapped: dict[str, str] = {}
     dropped: dict[str, str] = {}
     sources: dict[str, str] = {}
-    names, reorder = _dialect(state, world)
-    for key, value in state.items():
-        name = translate(key, names)
+    dialect = dialect_of(state, world)
+    complete = join_edges(dialect.complete(state))
+    for key, value in complete.state.items():
+        reason = dialect.why_left_out(key)
+        if reason is not None:
+            dropped[key] = reason
+            continue
+        name = translate(key, dialect.names)
         if name is None:
             raise ValueError(_unknown(key))
         if name.endswith("num_batches_tracked") and name not in shapes:
@@ -120,13 +125,14 @@ def convert_state(
                 "one model alone."
             )
         sources[name] = key
-        values[key] = reorder(key, value)
-        _require_place(key, name, values[key], shapes)
-        mapped[key] = name
+        values[name] = dialect.reorder(key, value)
+        _require_place(key, name, values[name], shapes)
+        mapped.update((source, name) for source in complete.sources.get(key, (key,)))
     for name in shapes:
         if name not in sources:
             raise ValueError(f"it lacks '{name}', which the model needs: give another config.")
-    converted = {name: _own_float32(key, values[key]) for key, name in mapped.items()}
+    mapped = {key: name for key, name in mapped.items() if key in state}
+    converted = {name: _own_float32(sources[name], value) for name, value in values.items()}
     return Conversion(converted, world, mapped, dropped)
 
 
@@ -211,26 +217,6 @@ def check_destination(
         raise ValueError(f"A checkpoint must be named *.pth to be loadable, not '{target}'.")
     if src is not None and target.resolve() == Path(src).resolve():
         raise ValueError(f"{target} would be overwritten by its own conversion: name another file.")
-
-
-def _dialect(
-    state: Mapping[str, Tensor], world: World | None
-) -> tuple[Names, Callable[[str, Tensor], Tensor]]:
-    """How a file calls its weights, and what brings one, by its name there, into our order."""
-    guided = any(map(is_location, state))
-    if DELTAS in state:
-        if guided:
-            return GUIDED_RETINANET, _as_it_is
-        return RETINANET, partial(sizes_first, num_anchors=len(state[DELTAS]) // 4)
-    names, reorder = MMDET_NAMES, _as_it_is
-    if world is AUTHORS:
-        names, reorder = AUTHORS_NAMES, background_last
-    # Before the others, as the first layer of GA-RPN has the name that the baseline's has.
-    return (GUIDED_NAMES + names if guided else names), reorder
-
-
-def _as_it_is(key: str, value: Tensor) -> Tensor:
-    return value
 
 
 def _unknown(key: str) -> str:

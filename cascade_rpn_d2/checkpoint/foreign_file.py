@@ -1,10 +1,11 @@
 """Checkpoints of other frameworks, read without running anything that is in them.
 
-mmdet writes ``{"meta": ..., "state_dict": ..., "optimizer": ...}`` with :func:`torch.save`. Its
-``meta`` (and the ``message_hub`` of 3.x) may hold objects of NumPy, mmengine and others, which
-PyTorch refuses to load safely. Only tensors and a text are of use here, so such an object is read
-as an :class:`_Inert` one: its class is neither imported nor called. (A dict or list of a class of
-its own, if it is not empty, cannot be; such files are refused.)
+mmdet writes ``{"meta": ..., "state_dict": ..., "optimizer": ...}`` with :func:`torch.save`, CPM
+R-CNN's code ``{"model": ..., "optimizer": ..., "scheduler": ...}``. mmdet's ``meta`` (and the
+``message_hub`` of 3.x) may hold objects of NumPy, mmengine and others, which PyTorch refuses to
+load safely. Only tensors and a text are of use here, so such an object is read as an
+:class:`_Inert` one: its class is neither imported nor called. (A dict or list of a class of its
+own, if it is not empty, cannot be; such files are refused.)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .cpm_names import is_cpm
 from .reasons import why_not_loaded
 
 # As torch.serialization.safe_globals takes them: what to call, and for which name in the file.
@@ -56,7 +58,8 @@ class _Inert:
 
 
 def read_foreign_file(path: str | os.PathLike[str]) -> ForeignFile:
-    """Read a checkpoint of mmdet 1.x to 3.x or of the authors of Cascade RPN, or a bare state dict.
+    """Read a checkpoint of mmdet 1.x to 3.x, of the authors of Cascade RPN, Grid R-CNN Plus or CPM
+    R-CNN, or a bare state dict.
 
     Files in the format of PyTorch before 1.6 are read too, but if one of them has objects besides
     tensors and plain values, it is refused.
@@ -72,14 +75,16 @@ def read_foreign_file(path: str | os.PathLike[str]) -> ForeignFile:
     if not source.is_file():
         raise FileNotFoundError(f"There is no checkpoint at {source}.")
     content = _load(source)
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        raise ValueError(
-            f"{source} is in Detectron2's format already, its weights being under 'model': "
-            "use it as it is."
-        )
     meta: Any = None
     state: Any = content
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
+        state = content["model"]
+        if not is_cpm(map(str, state)):
+            raise ValueError(
+                f"{source} is in Detectron2's format already, its weights being under 'model': "
+                "use it as it is."
+            )
+    elif isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         state, meta = content["state_dict"], content.get("meta")
     if not isinstance(state, Mapping) or not state:
         raise ValueError(

@@ -23,34 +23,41 @@ def make_names(*pairs: tuple[str, str | Callable[[re.Match[str]], str]]) -> Name
     return tuple((re.compile(pattern), ours) for pattern, ours in pairs)
 
 
-# The stem is Detectron2's first stage, so a layer's number grows by one; a lateral convolution is
-# named by the stride of its map, 4 being 2.
-TRUNK = make_names(
-    (r"backbone\.conv1\.weight", "backbone.bottom_up.stem.conv1.weight"),
-    (rf"backbone\.bn1\.{_NORM}", r"backbone.bottom_up.stem.conv1.norm.\1"),
-    (
-        r"backbone\.layer([1-4])\.(\d+)\.conv([1-3])\.weight",
-        lambda m: f"backbone.bottom_up.res{int(m[1]) + 1}.{m[2]}.conv{m[3]}.weight",
-    ),
-    (
-        rf"backbone\.layer([1-4])\.(\d+)\.bn([1-3])\.{_NORM}",
-        lambda m: f"backbone.bottom_up.res{int(m[1]) + 1}.{m[2]}.conv{m[3]}.norm.{m[4]}",
-    ),
-    (
-        r"backbone\.layer([1-4])\.(\d+)\.downsample\.0\.weight",
-        lambda m: f"backbone.bottom_up.res{int(m[1]) + 1}.{m[2]}.shortcut.weight",
-    ),
-    (
-        rf"backbone\.layer([1-4])\.(\d+)\.downsample\.1\.{_NORM}",
-        lambda m: f"backbone.bottom_up.res{int(m[1]) + 1}.{m[2]}.shortcut.norm.{m[3]}",
-    ),
-    (
-        rf"neck\.lateral_convs\.(\d+)\.conv\.{BOTH}",
-        lambda m: f"backbone.fpn_lateral{int(m[1]) + 2}.{m[2]}",
-    ),
-    (
-        rf"neck\.fpn_convs\.(\d+)\.conv\.{BOTH}",
-        lambda m: f"backbone.fpn_output{int(m[1]) + 2}.{m[2]}",
+def resnet_names(body: str) -> Names:
+    """Names of a ResNet or ResNeXt, with deformable convolutions or without.
+
+    Args:
+        body: pattern of its name, without a group.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        # The stem is Detectron2's first stage, so a layer's number grows by one.
+        return f"backbone.bottom_up.res{int(match[1]) + 1}.{match[2]}"
+
+    layer = rf"{body}\.layer([1-4])\.(\d+)"
+    return make_names(
+        (rf"{body}\.conv1\.weight", "backbone.bottom_up.stem.conv1.weight"),
+        (rf"{body}\.bn1\.{_NORM}", r"backbone.bottom_up.stem.conv1.norm.\1"),
+        (rf"{layer}\.conv([1-3])\.weight", lambda m: f"{block(m)}.conv{m[3]}.weight"),
+        (rf"{layer}\.bn([1-3])\.{_NORM}", lambda m: f"{block(m)}.conv{m[3]}.norm.{m[4]}"),
+        (rf"{layer}\.conv2\.conv_offset\.{BOTH}", lambda m: f"{block(m)}.conv2_offset.{m[3]}"),
+        (rf"{layer}\.downsample\.0\.weight", lambda m: f"{block(m)}.shortcut.weight"),
+        (rf"{layer}\.downsample\.1\.{_NORM}", lambda m: f"{block(m)}.shortcut.norm.{m[3]}"),
+    )
+
+
+# A lateral convolution is named by the stride of its map, 4 being 2.
+TRUNK = (
+    *resnet_names("backbone"),
+    *make_names(
+        (
+            rf"neck\.lateral_convs\.(\d+)\.conv\.{BOTH}",
+            lambda m: f"backbone.fpn_lateral{int(m[1]) + 2}.{m[2]}",
+        ),
+        (
+            rf"neck\.fpn_convs\.(\d+)\.conv\.{BOTH}",
+            lambda m: f"backbone.fpn_output{int(m[1]) + 2}.{m[2]}",
+        ),
     ),
 )
 

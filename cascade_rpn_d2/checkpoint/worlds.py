@@ -1,8 +1,8 @@
-"""The two geometries that published weights are made for, and whether a model has the same.
+"""The geometries that published weights are made for, and whether a model has the same.
 
 Weights fit a model by name and shape whatever its geometry is, and would then detect with boxes
 that are half a cell off; so anchors and pooling are checked. Source: the released codes, see the
-facts in :data:`MMDET` and :data:`AUTHORS`.
+facts in :data:`MMDET`, :data:`AUTHORS`, :data:`PLUS` and :data:`CPM`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from torch import nn
 
-from ..modeling import LastLevelP6P7WithoutReLU
+from ..modeling import InclusiveRCNN, LastLevelP6P7WithoutReLU
+from ..modeling.inclusive import AnchorRounding
+from .cpm_names import MARK as CPM_MARK
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class World:
         sampling_ratio: of RoIAlign, 0 for as many samples as fit.
         configs: where the zoo has configs of it.
         needs: what else a config must have for its published files.
+        anchor_rounding: how the anchors of :class:`~cascade_rpn_d2.modeling.inclusive` are rounded,
+            whose boxes name their last pixel; None where boxes are given by their edges.
+        pools_to_edges: whether these boxes are pooled up to their edges; None likewise.
     """
 
     name: str
@@ -36,6 +41,8 @@ class World:
     sampling_ratio: int
     configs: str
     needs: str
+    anchor_rounding: AnchorRounding | None = None
+    pools_to_edges: bool | None = None
 
 
 MMDET = World(
@@ -45,7 +52,8 @@ MMDET = World(
     sampling_ratio=0,
     configs="a config in cascade_rpn/ or guided_anchoring/ itself",
     needs="anchor offset 0.0, pooler ROIAlignV2 with sampling ratio 0; the published R-50 caffe "
-    "files: BGR, pixel mean 103.53 116.28 123.675, deviation 1, stride in the 1x1",
+    "files: BGR, pixel mean 103.53 116.28 123.675, deviation 1, stride in the 1x1; Grid R-CNN's: "
+    "RGB, pixel mean 123.675 116.28 103.53, deviation 58.395 57.12 57.375, stride in the 3x3",
 )
 AUTHORS = World(
     name="mmdet 1.x or the authors' code",
@@ -59,32 +67,71 @@ AUTHORS = World(
     "pixel mean 102.9801 115.9465 122.7717, deviation 1, stride in the 1x1, but Cascade R-CNN: "
     "RGB, pixel mean 123.675 116.28 103.53, deviation 58.395 57.12 57.375, stride in the 3x3",
 )
+PLUS = World(
+    name="Grid R-CNN Plus or mmdet 1.x's Grid R-CNN",
+    anchor_offset=0.0,
+    aligned_pooling=True,  # by the pooler itself, which undoes it
+    sampling_ratio=2,
+    configs="a config in grid_rcnn/authors/",
+    needs="use_grid_authors_geometry, RGB, pixel mean 123.675 116.28 103.53, deviation 58.395 "
+    "57.12 57.375, stride in the 3x3",
+    anchor_rounding="corners",
+    pools_to_edges=True,
+)
+CPM = World(
+    name="CPM R-CNN's code",
+    anchor_offset=0.0,
+    aligned_pooling=False,
+    sampling_ratio=2,
+    configs="a config in cpm_rcnn/authors/",
+    needs="use_cpm_authors_geometry, BGR, pixel mean 102.9801 115.9465 122.7717, deviation 1, "
+    "stride in the 1x1 of ResNets and in the 3x3 of ResNeXts",
+    anchor_rounding="sides",
+    pools_to_edges=False,
+)
 
-# Names that only one of the two worlds has; a baseline RPN or GA-RPN in a file of its own and a
-# RetinaNet can be of either.
-_MARKS = {
-    MMDET.name: re.compile(r"roi_head\.|(rpn|bbox)_head\.stages\.|bbox_head\.rpn_"),
-    AUTHORS.name: re.compile(r"rpn_head\.\d|bbox_head\.(\d+\.)?(shared_fcs|fc_cls|fc_reg)\."),
+_BOXES = {
+    None: "are given by their edges",
+    "corners": "name their last pixel and whose anchors are rounded at their corners",
+    "sides": "name their last pixel and whose anchors have rounded sides",
 }
+
+# Names that only one of the worlds has; a baseline RPN or GA-RPN in a file of its own and a
+# RetinaNet can be of MMDET or of AUTHORS. PLUS has those of AUTHORS besides its own.
+_MARKS = (
+    (MMDET, re.compile(r"roi_head\.|(rpn|bbox)_head\.stages\.|bbox_head\.rpn_")),
+    (AUTHORS, re.compile(r"rpn_head\.\d|bbox_head\.(\d+\.)?(shared_fcs|fc_cls|fc_reg)\.")),
+    (PLUS, re.compile(r"grid_head\.")),
+    (CPM, CPM_MARK),
+)
 
 
 def world_of(keys: Iterable[str]) -> World | None:
     """The world that names of weights belong to; None if they do not tell.
 
     Raises:
-        ValueError: if they are of both, as mmdet's script that upgrades files leaves them.
+        ValueError: if they are of several, as mmdet's script that upgrades files leaves them.
     """
-    first: dict[str, str] = {}
+    first: dict[World, str] = {}
     for key in keys:
-        for name, mark in _MARKS.items():
+        for world, mark in _MARKS:
             if mark.match(key):
-                first.setdefault(name, key)
-    if len(first) > 1:
+                first.setdefault(world, key)
+    if PLUS in first:
+        first.pop(AUTHORS, None)
+    if MMDET in first and len(first) > 1:
+        other = next(key for world, key in first.items() if world is not MMDET)
         raise ValueError(
-            f"it has '{first[MMDET.name]}' of mmdet >= 2 beside '{first[AUTHORS.name]}' of 1.x, as "
-            "mmdet's upgrade script leaves it, which spoils biases: give the original file."
+            f"it has '{first[MMDET]}' of mmdet >= 2 beside '{other}' of an older code, as mmdet's "
+            "upgrade script leaves it, which spoils biases: give the original file."
         )
-    return next((world for world in (MMDET, AUTHORS) if world.name in first), None)
+    if len(first) > 1:
+        (_, one), (_, other) = list(first.items())[:2]
+        raise ValueError(
+            f"it has '{one}' beside '{other}', which are of different codes: save the weights of "
+            "one model alone."
+        )
+    return next(iter(first), None)
 
 
 def require_geometry(world: World, model: nn.Module) -> None:
@@ -95,18 +142,36 @@ def require_geometry(world: World, model: nn.Module) -> None:
         model: a model of Detectron2; what it lacks, a generator or ROI heads, is not looked at.
 
     Raises:
-        ValueError: if anchors or pooling are of the other world; says which configs to use.
+        ValueError: if boxes, anchors or pooling are of another world; says which configs to use.
     """
     use = f"use {world.configs}"
-    generator = getattr(model, "proposal_generator", None)
+    anchors = getattr(getattr(model, "proposal_generator", None), "anchor_generator", None)
+    if isinstance(model, InclusiveRCNN) != (world.anchor_rounding is not None) or (
+        anchors is not None and getattr(anchors, "rounding", None) != world.anchor_rounding
+    ):
+        raise ValueError(
+            f"it is of {world.name}, whose boxes {_BOXES[world.anchor_rounding]}, unlike those of "
+            f"the config: {use}."
+        )
     # Adaptive convolutions need no look: CascadeRPN makes sure that they follow the anchors.
-    offset = getattr(getattr(generator, "anchor_generator", None), "offset", None)
+    offset = getattr(anchors, "offset", None)
     if offset is not None and offset != world.anchor_offset:
         raise ValueError(
             f"it is of {world.name}, which centres anchors at {world.anchor_offset} of a stride "
             f"in a cell, not at {offset} as the config does: {use}."
         )
-    pooler = getattr(getattr(model, "roi_heads", None), "box_pooler", None)
+    heads = getattr(model, "roi_heads", None)
+    for pooler in (getattr(heads, "box_pooler", None), getattr(heads, "grid_pooler", None)):
+        if pooler is not None:
+            _require_pooling(world, pooler, use)
+
+
+def _require_pooling(world: World, pooler: nn.Module, use: str) -> None:
+    if getattr(pooler, "to_edges", None) != world.pools_to_edges:
+        raise ValueError(
+            f"it is of {world.name}, which pools other parts of its boxes than the config does: "
+            f"{use}."
+        )
     for level in getattr(pooler, "level_poolers", ()):
         aligned = getattr(level, "aligned", None)
         if aligned is not None and aligned != world.aligned_pooling:

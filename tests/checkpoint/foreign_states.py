@@ -124,6 +124,123 @@ def cascade_box_heads(head: str = "roi_head.bbox_head") -> Shapes:
     return [shape for k in range(3) for shape in box_head(f"{head}.{k}", deltas=4)]
 
 
+def classifier(head: str = "roi_head.bbox_head") -> Shapes:
+    """A box head that only classifies."""
+    return [shape for shape in box_head(head) if ".fc_reg." not in shape[0]]
+
+
+# Of a grid of three points a side: how many neighbours each point has, column by column.
+NEIGHBORS = (2, 3, 2, 3, 4, 3, 2, 3, 2)
+
+
+def grid_head(head: str = "roi_head.grid_head", *, plus: bool = False) -> Shapes:
+    """The head of Grid R-CNN, as mmdet calls its layers or as Grid R-CNN Plus does."""
+    conv, norm = ("0", "1") if plus else ("conv", "gn")
+    deconv, rounds = ("updeconv", ("firstOrderConvs", "secondOrderConvs"))
+    if not plus:
+        deconv, rounds = "deconv", ("forder_trans", "sorder_trans")
+    return [
+        *_grid_trunk(head, conv, norm),
+        *_layer(f"{head}.{deconv}1", 576, 64, 4, 4),
+        *_layer(f"{head}.{'sbn1' if plus else 'norm1'}", 576),
+        (f"{head}.{deconv}2.weight", (576, 1, 4, 4)),
+        (f"{head}.{deconv}2.bias", (9,)),
+        *(shape for name in rounds for shape in _edges(f"{head}.{name}")),
+    ]
+
+
+def cpm_trunk(*, deformable: bool = False) -> Shapes:
+    """ResNet-50 with merged norms, and with deformable convolutions after the first layer; FPN."""
+    shapes: Shapes = []
+    for key, shape in resnet():
+        if key.rpartition(".")[2] in ("running_mean", "running_var", COUNTER):
+            continue
+        key = key.replace("backbone", "Conv_Body")
+        shapes.append((key, shape))
+        if deformable and key.endswith("conv2.weight") and "layer1" not in key:
+            offset = key.replace("conv2.weight", "conv2.conv_offset")
+            shapes += _layer(offset, 18, shape[0], 3, 3)
+    inputs = {"p5": 2048, "fpn.0": 1024, "fpn.1": 512, "fpn.2": 256}
+    for level, into in inputs.items():
+        name, _, number = level.partition(".")
+        place = f".{number}" if number else ""
+        shapes += _layer(f"Conv_Body_FPN.{name}_in{place}", 256, into, 1, 1)
+        shapes += _layer(f"Conv_Body_FPN.{name}_out{place}", 256, 256, 3, 3)
+    return [
+        *shapes,
+        *((f"RPN.anchor_generator.cell_anchors.{level}", (3, 4)) for level in range(5)),
+        *_layer("RPN.head.conv", 256, 256, 3, 3),
+        *_layer("RPN.head.cls_logits", 3, 256, 1, 1),
+        *_layer("RPN.head.bbox_pred", 12, 256, 1, 1),
+    ]
+
+
+def cpm_stages(stages: int = 3, *, fusion: bool = False, scores: bool = True) -> Shapes:
+    """The heads of CPM R-CNN, with ISM and RSM or without."""
+    owner = "Grid_Cascade_RCNN"
+    shapes = _cpm_classifier(owner, "cls")
+    for stage in range(stages):
+        head, output = f"{owner}.Head_grid_{stage}", f"{owner}.Output_grid_{stage}"
+        shapes += _grid_trunk(head, "0", "1")
+        if fusion:
+            shapes += [*_edges(f"{head}.forder_trans"), *_edges(f"{head}.sorder_trans")]
+        shapes += _layer(f"{output}.norm1", 576)
+        shapes += _layer(f"{output}.deconv_1", 576, 64, 4, 4)
+        shapes += [(f"{output}.deconv_2.weight", (576, 1, 4, 4)), (f"{output}.deconv_2.bias", (9,))]
+    if scores:
+        shapes += _cpm_iou(f"{owner}.Output_grid_{stages - 1}", 576 * 7 * 7)
+        shapes += _cpm_classifier(owner, "rescore")
+    return shapes
+
+
+def cpm_cascade(stages: int = 2, *, scores: bool = True) -> Shapes:
+    """Cascade R-CNN's heads in CPM R-CNN's code, with ISM and RSM or without."""
+    owner = "Cascade_RCNN"
+    shapes: Shapes = []
+    for stage in range(1, stages + 1):
+        shapes += _layer(f"{owner}.Box_Head_{stage}.fc6", 1024, 256 * 7 * 7)
+        shapes += _layer(f"{owner}.Box_Head_{stage}.fc7", 1024, 1024)
+        shapes += _layer(f"{owner}.Output_{stage}.cls_score", 81, 1024)
+        shapes += _layer(f"{owner}.Output_{stage}.bbox_pred", 8, 1024)
+    if scores:
+        shapes += _cpm_iou(f"{owner}.Output_{stages}", 1024)
+        shapes += _cpm_classifier(owner, "rescore")
+    return shapes
+
+
+def _cpm_classifier(owner: str, name: str) -> Shapes:
+    return [
+        *_layer(f"{owner}.Head_{name}.fc6", 1024, 256 * 7 * 7),
+        *_layer(f"{owner}.Head_{name}.fc7", 1024, 1024),
+        *_layer(f"{owner}.Output_{name}.cls_score", 81, 1024),
+    ]
+
+
+def _cpm_iou(output: str, inputs: int) -> Shapes:
+    return [
+        *_layer(f"{output}.iou_fc1", 1024, inputs),
+        *_layer(f"{output}.iou_fc2", 1024, 1024),
+        *_layer(f"{output}.iou_pred", 2, 1024),
+    ]
+
+
+def _grid_trunk(head: str, conv: str, norm: str) -> Shapes:
+    shapes: Shapes = []
+    for index in range(8):
+        shapes += _layer(f"{head}.convs.{index}.{conv}", 576, 576 if index else 256, 3, 3)
+        shapes += _layer(f"{head}.convs.{index}.{norm}", 576)
+    return shapes
+
+
+def _edges(name: str) -> Shapes:
+    shapes: Shapes = []
+    for point, neighbors in enumerate(NEIGHBORS):
+        for edge in range(neighbors):
+            shapes += _layer(f"{name}.{point}.{edge}.0", 64, 1, 5, 5)
+            shapes += _layer(f"{name}.{point}.{edge}.1", 64, 64, 1, 1)
+    return shapes
+
+
 # Our name -> mmdet's, to make a file of mmdet's for any of our models.
 _THEIRS = (
     (r"^backbone\.bottom_up\.stem\.conv1\.norm\.", "backbone.bn1."),

@@ -42,6 +42,15 @@ def test_files_of_all_ages_are_read(tmp_path, zipped, wrapper, bare):
     assert read_foreign_file(path).config_text == ("" if bare else "model = dict()")
 
 
+@pytest.mark.parametrize("wrapper", ["", "module."])
+def test_files_of_cpm_rcnn_have_their_weights_under_model(tmp_path, wrapper):
+    state = {f"{wrapper}Conv_Body.conv1.weight": torch.ones(2)}
+    scheduler = {"iteration": 180_000, "info": {"best_acc": np.float64(0.4)}}
+    content = {"model": state, "optimizer": {"state": {}}, "scheduler": scheduler}
+    found = read_foreign_file(write(tmp_path, content))
+    assert found.state.keys() == {"Conv_Body.conv1.weight"} and not found.config_text
+
+
 def test_a_parameter_is_a_tensor(tmp_path):
     state = {key: torch.nn.Parameter(value) for key, value in STATE.items()}
     assert_read(write(tmp_path, {"state_dict": state}))
@@ -128,6 +137,7 @@ def test_nothing_in_a_file_is_run(tmp_path, monkeypatch, zipped, where, by):
     ("content", "message"),
     [
         ({"model": STATE}, "Detectron2's format already"),
+        ({"model": {}}, "Detectron2's format already"),
         ({"meta": {}, "state_dict": {}}, "holds no weights"),
         ([1, 2], "holds no weights"),
         ({}, "holds no weights"),

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.utils.events import EventStorage
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
@@ -24,12 +26,13 @@ CASCADE_LOSSES = {
 
 
 class Counterpart(NamedTuple):
-    """Of a recorded model: our config, what in its generator chooses samples, and our losses by
-    the names of the recorded ones."""
+    """Of a recorded model: our config, what in its generator chooses samples, our losses by the
+    names of the recorded ones, and whether the model takes RGB."""
 
     config: str
     samples: str
     losses: dict[str, str]
+    rgb: bool = False
 
 
 COUNTERPARTS = {
@@ -50,7 +53,15 @@ COUNTERPARTS = {
             "loss_anchor_shape": "loss_rpn_anchor_shape",
         },
     ),
+    "grid.pt": Counterpart(
+        "grid_rcnn/grid_rcnn_r50_fpn_2x.py",
+        "",
+        {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_bbox": "loss_rpn_loc"},
+        rgb=True,
+    ),
 }
+# Of this many anchors each, so that all are.
+SAMPLES = 10**6
 
 
 class Recording(NamedTuple):
@@ -59,6 +70,7 @@ class Recording(NamedTuple):
     model: nn.Module
     cases: list[dict]
     losses: dict[str, str]
+    rgb: bool
 
 
 @pytest.fixture(scope="module")
@@ -76,21 +88,24 @@ def recording(request, shared_dir: Path, seeded) -> Recording:
     config = get_config(ours.config)
     generator = config.model.proposal_generator
     # The recorded losses take every positive and every negative, so that nothing is random.
-    OmegaConf.update(generator, f"{ours.samples}.batch_size_per_image", 10**6)
-    generator.propose_in_training = False
+    OmegaConf.update(generator, f"{ours.samples}.batch_size_per_image".lstrip("."), SAMPLES)
+    if ours.samples:
+        generator.propose_in_training = False
     model = instantiate_model(config)
     weights = seeded.make_weights(reference["shapes"], reference["stem_gain"])
     model.load_state_dict(convert_state(weights, model).state)
-    return Recording(model, reference["cases"], ours.losses)
+    return Recording(model, reference["cases"], ours.losses, ours.rgb)
 
 
-def inputs(sizes: list, seeded) -> list[dict]:
+def inputs(recording: Recording, sizes: list, seeded) -> list[dict]:
     batch = []
     for height, width, seed in sizes:
         truth = Instances((height, width))
         boxes, classes = seeded.make_gt(height, width, seed, 14)
         truth.gt_boxes, truth.gt_classes = Boxes(boxes), classes
         image = seeded.make_image(height, width, seed)
+        if recording.rgb:
+            image = image.flip(0)
         batch.append({"image": image, "height": height, "width": width, "instances": truth})
     return batch
 
@@ -108,10 +123,16 @@ def propose(model: nn.Module, batch: list[dict]) -> list[Instances]:
 
 @torch.no_grad()
 def losses_of(model: nn.Module, batch: list[dict]) -> dict[str, Tensor]:
-    """The losses of the proposal generator."""
+    """The losses of the proposal generator, means over what is sampled."""
     images = preprocess(model, batch)
     truth = [x["instances"] for x in batch]
-    return model.proposal_generator(images, model.backbone(images.tensor), truth)[1]
+    with EventStorage() as storage:
+        losses = model.proposal_generator(images, model.backbone(images.tensor), truth)[1]
+    if not isinstance(model.proposal_generator, RPN):
+        return losses
+    # Detectron2 divides by the number that may be sampled.
+    counts = [storage.latest()[f"rpn/num_{sign}_anchors"][0] for sign in ("pos", "neg")]
+    return {key: value * SAMPLES / sum(counts) for key, value in losses.items()}
 
 
 def assert_same_boxes(boxes: Tensor, scores: Tensor, expected: Tensor, expected_scores: Tensor):
@@ -134,7 +155,10 @@ def assert_proposals(found: Instances, expected: dict) -> None:
 
 def assert_detections(found: Instances, expected: dict) -> None:
     boxes, scores = found.pred_boxes.tensor, found.scores
-    assert_same_boxes(boxes, scores, expected["boxes"], expected["scores"])
+    # The reference leaves grid points outside the image.
+    inside = Boxes(expected["boxes"].clone())
+    inside.clip(found.image_size)
+    assert_same_boxes(boxes, scores, inside.tensor, expected["scores"])
     assert torch.equal(found.pred_classes, expected["labels"])
 
 
@@ -142,7 +166,7 @@ def test_feature_maps(recording, seeded):
     model = recording.model.eval()
     for case in recording.cases:
         with torch.no_grad():
-            images = preprocess(model, inputs(case["sizes"], seeded))
+            images = preprocess(model, inputs(recording, case["sizes"], seeded))
             maps = model.backbone(images.tensor).values()
         for x, expected in zip(maps, case["fpn"], strict=True):
             found = torch.stack((x.mean(), x.std()))
@@ -152,7 +176,7 @@ def test_feature_maps(recording, seeded):
 def test_proposals(recording, seeded):
     model = recording.model.eval()
     for case in recording.cases:
-        found = propose(model, inputs(case["sizes"], seeded))
+        found = propose(model, inputs(recording, case["sizes"], seeded))
         for proposals, expected in zip(found, case["images"], strict=True):
             assert_proposals(proposals, expected)
 
@@ -162,7 +186,7 @@ def test_outputs(recording, seeded):
     model = recording.model.eval()
     for case in recording.cases:
         with torch.no_grad():
-            outputs = model(inputs(case["sizes"], seeded))
+            outputs = model(inputs(recording, case["sizes"], seeded))
         for output, expected in zip(outputs, case["images"], strict=True):
             if "proposals" in expected:
                 assert_detections(output["instances"], expected)
@@ -173,7 +197,7 @@ def test_outputs(recording, seeded):
 def test_losses(recording, seeded):
     model = recording.model.train()
     for case in recording.cases:
-        losses = losses_of(model, inputs(case["sizes"], seeded))
+        losses = losses_of(model, inputs(recording, case["sizes"], seeded))
         for name, key in recording.losses.items():
             expected = torch.as_tensor(case["losses"][name]).sum()
             torch.testing.assert_close(losses[key], expected, rtol=1e-4, atol=0)
@@ -192,9 +216,22 @@ def test_locations_are_learned_where_the_reference_learns_the_opposite(
     model = recording.model.train()
     monkeypatch.setattr(model.proposal_generator, "location_loss", as_recorded)
     for case in recording.cases:
-        found = losses_of(model, inputs(case["sizes"], seeded))["loss_rpn_anchor_loc"]
+        found = losses_of(model, inputs(recording, case["sizes"], seeded))["loss_rpn_anchor_loc"]
         expected = torch.as_tensor(case["losses"]["loss_anchor_loc"]).sum()
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("recording", ["grid.pt"], indirect=True)
+def test_boxes_from_grid_points_are_equal_before_they_are_clipped(recording, seeded):
+    model = recording.model.eval()
+    for case in recording.cases:
+        batch = inputs(recording, case["sizes"], seeded)
+        with torch.no_grad():
+            found = model.inference(batch, do_postprocess=False)
+        for detections, expected in zip(found, case["images"], strict=True):
+            boxes, scores = detections.pred_boxes.tensor, detections.scores
+            assert boxes.min() < 0
+            assert_same_boxes(boxes, scores, expected["boxes"], expected["scores"])
 
 
 @pytest.mark.slow
@@ -203,7 +240,7 @@ def test_a_smaller_image_beside_it_changes_nothing(recording, seeded):
     (case,) = recording.cases
     (height, width, seed), smaller = case["sizes"][0], (256, 352, 12)
     for order in (1, -1):
-        batch = inputs([(height, width, seed), smaller][::order], seeded)
+        batch = inputs(recording, [(height, width, seed), smaller][::order], seeded)
         with torch.no_grad():
             outputs = model(batch)[::order]
         (expected,) = case["images"]
@@ -224,7 +261,8 @@ def test_what_is_found_in_padding_depends_on_the_canvas_alone(recording, seeded)
     (height, width, seed) = recording.cases[0]["sizes"][0]
     small = (256, 352, 12)
     one, other = (
-        propose(model, inputs([small, (height, width, s)], seeded))[0] for s in (seed, seed + 1)
+        propose(model, inputs(recording, [small, (height, width, s)], seeded))[0]
+        for s in (seed, seed + 1)
     )
     scores = [x.objectness_logits.sigmoid() for x in (one, other)]
     assert_same_boxes(one.proposal_boxes.tensor, scores[0], other.proposal_boxes.tensor, scores[1])
