@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from detectron2.utils.file_io import PathManager
@@ -40,15 +41,19 @@ class PublishedCheckpoint:
     sha256: str
 
 
-def _guided(name: str, version: str) -> PublishedCheckpoint:
-    """An entry of mmdet's folder of Guided Anchoring; the version ends in the digest."""
-    url = f"{_MMDET}/guided_anchoring/{name}/{name}_{version}.pth"
+def _entry(folder: str, name: str, version: str) -> PublishedCheckpoint:
+    """An entry of a folder of mmdet's; the version ends in the digest."""
+    url = f"{_MMDET}/{folder}/{name}/{name}_{version}.pth"
     return PublishedCheckpoint(url, sha256=version.rpartition("-")[2])
 
 
+_guided = partial(_entry, "guided_anchoring")
+_grid = partial(_entry, "grid_rcnn")
+
 # Config name -> mmdet's checkpoint; addresses are those of mmdet's READMEs and metafiles of each
-# method. All are FPN 1x; R-50 and R-101 are caffe's. Those of May 2020 may have been trained with
-# another pixel mean than ours: if their training configs state one, converting them says so.
+# method. All but Grid R-CNN's are FPN 1x; their R-50 and R-101 are caffe's. Those of May 2020 may
+# have been trained with another pixel mean than ours: if their training configs state one,
+# converting them says so.
 PUBLISHED: dict[str, PublishedCheckpoint] = {
     # AR1000 72.0
     "cascade_rpn/cascade_rpn_r50_fpn_1x.py": PublishedCheckpoint(
@@ -134,6 +139,23 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
     # AP 41.3
     "guided_anchoring/ga_retinanet_x101_64x4d_fpn_1x.py": _guided(
         "ga_retinanet_x101_64x4d_fpn_1x_coco", "20200226-ef9f7f1f"
+    ),
+    # Grid R-CNN, of 25 epochs; mmdet has published none of 12.
+    # AP 40.4
+    "grid_rcnn/grid_rcnn_r50_fpn_2x.py": _grid(
+        "grid_rcnn_r50_fpn_gn-head_2x_coco", "20200130-6cca8223"
+    ),
+    # AP 41.5
+    "grid_rcnn/grid_rcnn_r101_fpn_2x.py": _grid(
+        "grid_rcnn_r101_fpn_gn-head_2x_coco", "20200309-d6eca030"
+    ),
+    # AP 42.9
+    "grid_rcnn/grid_rcnn_x101_32x4d_fpn_2x.py": _grid(
+        "grid_rcnn_x101_32x4d_fpn_gn-head_2x_coco", "20200130-d8f0e3ff"
+    ),
+    # AP 43.0
+    "grid_rcnn/grid_rcnn_x101_64x4d_fpn_2x.py": _grid(
+        "grid_rcnn_x101_64x4d_fpn_gn-head_2x_coco", "20200204-ec76a754"
     ),
 }
 
