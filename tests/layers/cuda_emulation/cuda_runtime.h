@@ -20,7 +20,7 @@
 #define __device__
 #define __global__
 #define __align__(bytes) __attribute__((aligned(bytes)))
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __shared__  // only ever `extern`: one block runs at a time, so the memory is a global
 
 struct dim3 {

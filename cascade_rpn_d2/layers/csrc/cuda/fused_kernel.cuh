@@ -94,9 +94,10 @@ __device__ void write_tile(
 }
 
 // Block (x, y, z): the x-th tile of cells, the y-th of outputs, group z of the weight. Compiled for
-// an architecture that lacks what Math needs it is empty, and the host does not choose it.
+// an architecture that lacks what Math needs it is empty, and the host does not choose it. A thread
+// may have all the registers that one block on a multiprocessor leaves it.
 template <typename Math>
-__global__ void __launch_bounds__(Math::kThreads)
+__global__ void __launch_bounds__(Math::kThreads, 1)
     fused_kernel(FusedProblem<typename Math::Scalar, typename Math::Compute> problem) {
   if constexpr (kCompiledFor >= Math::kArchitecture) {
     const int64_t cells = problem.cells.size();

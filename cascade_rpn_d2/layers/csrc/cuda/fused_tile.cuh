@@ -168,14 +168,15 @@ class Sampler {
   __device__ void load_by(
       const FusedProblem<Scalar, Compute>& problem, const ChannelRun& run, const Step& step,
       const Memory& memory, Read&& read) {
+    const int channels = static_cast<int>(problem.shape.channels);
 #pragma unroll
     for (int i = 0; i < kVectors; ++i) {
       const auto& corners = memory.corners[step.slot * Math::kCells + row_of(i)];
       const int channel = step.channel + part_of(i) * kVector;
 #pragma unroll
       for (int corner = 0; corner < 4; ++corner) {
-        const int64_t pixel = corners.pixel[corner];
-        const Scalar* from = problem.pixels + pixel * problem.shape.channels + channel;
+        const int pixel = corners.pixel[corner];
+        const Scalar* from = problem.pixels + (int64_t{pixel} * channels + channel);
         const bool inside = pixel >= 0 && channel < run.end;
         vectors_[i][corner] = inside ? read(from, run.end - channel) : Vector{};
       }
