@@ -65,12 +65,14 @@ def test_tiny_detector_has_narrow_heads_and_the_classes_of_the_demo():
     assert heads.batch_size_per_image == 256, "numbers of samples are the experiment's"
 
 
-def test_tiny_grid_heads_are_narrow_and_as_deep_as_the_experiments():
+def test_tiny_grid_heads_are_narrow_and_flat():
     config = model_zoo.get_config("cpm_rcnn/cpm_rcnn_r50_fpn_2x.py")
     SCALES["tiny"].adapt(config, False)
     heads = config.model.roi_heads
     assert [stage.head.point_channels for stage in heads.grid_stages] == [16, 16, 16]
-    assert [stage.head.num_convs for stage in heads.grid_stages] == [8, 8, 8]
+    assert [stage.head.num_convs for stage in heads.grid_stages] == [4, 4, 4]
+    assert {stage.head.init for stage in heads.grid_stages} == {"plus"}
+    assert heads.max_grid_rois_per_image == 32 and heads.max_grid_rois_per_batch is None
     assert [stage.mapping_ratio for stage in heads.grid_stages] == [2.0, 1.5, 1.25]
     assert heads.grid_pooler.canonical_box_size == heads.box_pooler.canonical_box_size == 112
     assert heads.iou_scoring.input_shape.channels == 9 * 16
