@@ -126,6 +126,15 @@ def image_of(counts: Sequence[int], device: torch.device) -> Tensor:
     )
 
 
+def counts_of(boxes: Sequence[Boxes]) -> list[int]:
+    """How many ``boxes`` each image has.
+
+    As ``len()`` says, which a trace would take for the same in every image: while Detectron2 traces
+    a model for export these are tensors.
+    """
+    return [x.tensor.shape[0] for x in boxes]
+
+
 def match(boxes: Tensor, image: Tensor, truth: GroundTruth) -> tuple[Tensor, Tensor]:
     """The object that every box overlaps most.
 

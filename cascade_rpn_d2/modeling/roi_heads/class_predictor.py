@@ -16,6 +16,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from ..statistics import put_statistics
+from .box_stream import counts_of
 
 
 class ClassPredictor(nn.Module):
@@ -92,9 +93,10 @@ class ClassPredictor(nn.Module):
             kept: for every image, which proposals they are.
         """
         probabilities = F.softmax(logits.float(), dim=1)
+        boxes = [x.proposal_boxes for x in proposals]
         return fast_rcnn_inference(
-            [x.proposal_boxes.tensor for x in proposals],
-            list(probabilities.split([len(x) for x in proposals])),
+            [x.tensor for x in boxes],
+            list(probabilities.split(counts_of(boxes))),
             [x.image_size for x in proposals],
             self.test_score_thresh,
             self.test_nms_thresh,

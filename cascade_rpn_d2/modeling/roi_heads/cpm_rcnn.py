@@ -14,7 +14,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from ..ground_truth import GroundTruth
-from .box_stream import BoxStream
+from .box_stream import BoxStream, counts_of
 from .fused_scoring import FusedScoring
 from .grid_head import GridPrediction
 from .grid_rcnn import GridROIHeads, GridStep
@@ -88,5 +88,6 @@ class CPMROIHeads(FusedScoring, GridROIHeads):
         if self.test_stage == len(self.grid_stages):
             iou = self._iou_scores(step.prediction.features)
         maps = [features[name] for name in self.box_in_features]
-        refined = [Boxes(x) for x in step.refined.split([len(x) for x in candidates])]
+        counts = counts_of([x.pred_boxes for x in candidates])
+        refined = [Boxes(x) for x in step.refined.split(counts)]
         return self._score_parts(maps, candidates, refined, iou)

@@ -17,7 +17,7 @@ from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
 from ..ground_truth import GroundTruth
-from .box_stream import BoxStream, jitter_boxes, positives_of
+from .box_stream import BoxStream, counts_of, jitter_boxes, positives_of
 from .class_predictor import ClassPredictor
 from .grid_head import GridPrediction
 from .grid_stage import GridStage
@@ -234,7 +234,7 @@ class GridROIHeads(StandardROIHeads):
         candidates = self.candidates(features, proposals)
         boxes = [x.pred_boxes for x in candidates]
         *_, last = self.steps(features, boxes, [x.image_size for x in proposals])
-        counts = [len(x) for x in boxes]
+        counts = counts_of(boxes)
         fused = self.score_parts(features, candidates, last).fused
         return [
             _best_first(image, Boxes(refined), score)
@@ -264,7 +264,7 @@ class GridROIHeads(StandardROIHeads):
             image_sizes: (height, width) of the N images.
         """
         maps = [features[name] for name in self.box_in_features]
-        counts = [len(x) for x in boxes]
+        counts = counts_of(boxes)
         current = torch.cat([x.tensor for x in boxes])
         for number, stage in enumerate(self._stages()[: self.test_stage]):
             if number > 0:

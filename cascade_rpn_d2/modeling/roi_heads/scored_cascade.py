@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...layers import clip_boxes
 from ..ground_truth import GroundTruth
-from .box_stream import BoxStream, image_of, match
+from .box_stream import BoxStream, counts_of, image_of, match
 from .cascade_rcnn import CascadeStep, ResamplingCascadeROIHeads
 from .fused_scoring import FusedScoring
 from .grid_yacs import scores_from_config
@@ -111,14 +111,14 @@ class ScoredCascadeROIHeads(FusedScoring, ResamplingCascadeROIHeads):
         iou = self._iou_scores(steps[-1].features)
         if iou is None:
             return scores
-        factors = iou[:, None].split([len(x) for x in scores])
+        factors = iou[:, None].split([x.shape[0] for x in scores])
         return [score * factor for score, factor in zip(scores, factors, strict=True)]
 
     def _detect(self, maps: list[Tensor], steps: list[CascadeStep]) -> list[Instances]:
         """Detections with fused scores, the best first."""
         detections = super()._detect(maps, steps)
-        fused = self._score_parts(maps, detections, [x.pred_boxes for x in detections]).fused
-        counts = [len(x) for x in detections]
-        for image, scores in zip(detections, fused.split(counts), strict=True):
+        boxes = [x.pred_boxes for x in detections]
+        fused = self._score_parts(maps, detections, boxes).fused
+        for image, scores in zip(detections, fused.split(counts_of(boxes)), strict=True):
             image.scores = scores
         return [x[x.scores.argsort(descending=True, stable=True)] for x in detections]
