@@ -229,7 +229,9 @@ class GridROIHeads(StandardROIHeads):
     ) -> list[Instances]:
         """At test: N images with ``pred_boxes``, ``scores`` and ``pred_classes``, best first.
 
-        Boxes are not clipped; Detectron2 does that with what a model returns.
+        Boxes are clipped in the end, when they have their scores; stages and scores of the released
+        codes see them as they are. Detectron2 clips what a model returns too, but masks, which it
+        then fits into the clipped boxes, are read from these.
         """
         candidates = self.candidates(features, proposals)
         boxes = [x.pred_boxes for x in candidates]
@@ -311,7 +313,9 @@ def _with_flag(image: Instances, is_object: bool) -> Instances:
 
 
 def _best_first(detections: Instances, boxes: Boxes, scores: Tensor) -> Instances:
-    """Detections with their final boxes and scores, the best first, equal ones as they were."""
+    """Detections with their final boxes, clipped, and scores; the best first, equal ones as they
+    were."""
+    boxes.clip(detections.image_size)
     order = scores.argsort(descending=True, stable=True)
     return Instances(
         detections.image_size,

@@ -7,10 +7,11 @@ import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers, MaskRCNNConvUpsampleHead
 from detectron2.structures import BitMasks, Boxes
 
-from cascade_rpn_d2.layers import decode_grid_boxes
+from cascade_rpn_d2.layers import clip_boxes, decode_grid_boxes
 from cascade_rpn_d2.modeling import GridHead, GridROIHeads
 from cascade_rpn_d2.modeling.roi_heads.box_stream import BoxStream
 from tests.modeling.roi_heads.toy_heads import (
@@ -170,9 +171,19 @@ def test_boxes_are_those_of_the_maps():
     (found,) = detect(heads, proposals(boxes))
     assert (found.scores.diff() <= 0).all() and len(found) == 18
     logits = heads.grid_stages[0].head.maps.expand(6, -1, -1, -1)
-    expected = decode_grid_boxes(logits, boxes)
+    expected = clip_boxes(decode_grid_boxes(logits, boxes)[None], torch.tensor([SIZE]))[0]
     distance = (found.pred_boxes.tensor[:, None] - expected).abs().amax(dim=2)
     assert (distance.amin(dim=1) < 1e-4).all() and (distance.amin(dim=0) < 1e-4).all()
+
+
+def test_masks_are_read_from_the_boxes_that_are_returned():
+    """Detectron2 clips boxes and fits their masks into what is left."""
+    heads = build(head=lambda: PointingHead(2))  # twice as large, nearly
+    (found,) = detect(heads, proposals(torch.tensor([[40.0, 10, 100, 50]])))
+    seen = found.pred_boxes.tensor
+    returned = detector_postprocess(found, *SIZE).pred_boxes.tensor
+    assert len(seen) == CLASSES and (seen[:, 2] == SIZE[1]).all()
+    assert torch.equal(seen, returned)
 
 
 def test_stages_are_run_up_to_the_one_that_is_tested():
