@@ -18,6 +18,8 @@ from detectron2.structures import Boxes, Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from .pooling import maps_to_pool
+
 # (R, K + 1) logits, the background last, and (R, 4) deltas
 StagePrediction = tuple[Tensor, Tensor]
 
@@ -178,7 +180,7 @@ class ResamplingCascadeROIHeads(CascadeROIHeads):
             In training the losses, named ``loss_cls_stage0``, ``loss_box_reg_stage0``, ...;
             otherwise N images with ``pred_boxes``, ``scores`` and ``pred_classes``.
         """
-        maps = [features[name] for name in self.box_in_features]
+        maps = maps_to_pool(features, self.box_in_features)
         losses: dict[str, Tensor] = {}
         steps: list[CascadeStep] = []
         for stage in range(self.num_cascade_stages):

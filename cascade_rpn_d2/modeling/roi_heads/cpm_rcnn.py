@@ -19,6 +19,7 @@ from .fused_scoring import FusedScoring
 from .grid_head import GridPrediction
 from .grid_rcnn import GridROIHeads, GridStep
 from .grid_yacs import scores_from_config
+from .pooling import maps_to_pool
 from .scoring import ScoreParts
 
 
@@ -87,7 +88,7 @@ class CPMROIHeads(FusedScoring, GridROIHeads):
         iou = None
         if self.test_stage == len(self.grid_stages):
             iou = self._iou_scores(step.prediction.features)
-        maps = [features[name] for name in self.box_in_features]
+        maps = maps_to_pool(features, self.box_in_features)
         counts = counts_of([x.pred_boxes for x in candidates])
         refined = [Boxes(x) for x in step.refined.split(counts)]
         return self._score_parts(maps, candidates, refined, iou)

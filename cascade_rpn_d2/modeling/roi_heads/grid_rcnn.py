@@ -22,6 +22,7 @@ from .class_predictor import ClassPredictor
 from .grid_head import GridPrediction
 from .grid_stage import GridStage
 from .grid_yacs import grid_heads_from_config
+from .pooling import maps_to_pool
 from .scoring import ScoreParts
 
 
@@ -158,7 +159,7 @@ class GridROIHeads(StandardROIHeads):
         self, features: dict[str, Tensor], samples: list[Instances], targets: list[Instances]
     ) -> dict[str, Tensor]:
         """Losses of the classifier, of every stage and of scores, if there are any."""
-        maps = [features[name] for name in self.box_in_features]
+        maps = maps_to_pool(features, self.box_in_features)
         losses = self.box_predictor.losses(self._classify(maps, samples), samples)
         truth = GroundTruth.from_instances(targets)
         stages = self._stages()
@@ -249,7 +250,7 @@ class GridROIHeads(StandardROIHeads):
         self, features: dict[str, Tensor], proposals: list[Instances]
     ) -> list[Instances]:
         """What the stages refine at test: see :meth:`ClassPredictor.inference`."""
-        maps = [features[name] for name in self.box_in_features]
+        maps = maps_to_pool(features, self.box_in_features)
         return self.box_predictor.inference(self._classify(maps, proposals), proposals)[0]
 
     def steps(
@@ -265,7 +266,7 @@ class GridROIHeads(StandardROIHeads):
             boxes: of N images.
             image_sizes: (height, width) of the N images.
         """
-        maps = [features[name] for name in self.box_in_features]
+        maps = maps_to_pool(features, self.box_in_features)
         counts = counts_of(boxes)
         current = torch.cat([x.tensor for x in boxes])
         for number, stage in enumerate(self._stages()[: self.test_stage]):
