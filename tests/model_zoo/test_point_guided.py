@@ -57,7 +57,7 @@ def differences(ours: object, theirs: object, key: str = "") -> set[str]:
         ("ism_l1", "ism", {"iou_scoring.loss"}),
         ("ism_smooth_l1", "ism", {"iou_scoring.loss"}),
         ("gamma_05", "cmm_ism_rsm", {"score_gamma"}),
-        ("gamma_none", "cmm", set()),
+        ("gamma_none", "cmm_ism_rsm", {"score_gamma"}),
     ],
 )
 def test_rows_differ_in_what_they_compare_alone(name: str, before: str, changed: set[str]):

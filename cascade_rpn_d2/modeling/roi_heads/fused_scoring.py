@@ -34,7 +34,8 @@ class FusedScoring:
         resampling_positives: the boxes it learns from besides the background of the first
             classification: ``"input"``, those in front of the last stage, as released, or
             ``"output"``, those the last stage makes, as in the paper (section 3.3.2).
-        score_gamma: gamma of equation 4; 0.8 is the best of Figure 7.
+        score_gamma: gamma of equation 4; 0.8 is the best of Figure 7. None leaves boxes the score
+            of their class, whatever else is learnt.
         kwargs: those of the heads that find the boxes.
 
     Raises:
@@ -50,7 +51,7 @@ class FusedScoring:
         iou_target: LearntFrom = "input",
         resampling_scoring: ResamplingScoring | None = None,
         resampling_positives: LearntFrom = "input",
-        score_gamma: float = 0.8,
+        score_gamma: float | None = 0.8,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,7 +61,7 @@ class FusedScoring:
         ):
             if value not in get_args(LearntFrom):
                 raise ValueError(f"{name} is 'input' or 'output', not {value!r}.")
-        if not 0 <= score_gamma <= 1:
+        if score_gamma is not None and not 0 <= score_gamma <= 1:
             raise ValueError(
                 f"score_gamma is a share of the score, between 0 and 1, not {score_gamma}."
             )
@@ -119,8 +120,9 @@ class FusedScoring:
         return {"loss_rsm": self.resampling_scoring.loss(logits, classes)}
 
     def _iou_scores(self, features: Tensor) -> Tensor | None:
-        """IoU (R,) of boxes with ``features`` (R, ...) of the last stage; None without ISM."""
-        if self.iou_scoring is None:
+        """IoU (R,) of boxes with ``features`` (R, ...) of the last stage; None without ISM, or if
+        scores are not fused."""
+        if self.iou_scoring is None or self.score_gamma is None:
             return None
         return self.iou_scoring.scores(self.iou_scoring(features))
 
@@ -139,10 +141,12 @@ class FusedScoring:
             boxes: where these are in the end.
             iou: (R,) of ISM, if the scores do not contain it yet.
         """
+        score = torch.cat([x.scores for x in detections])
+        if self.score_gamma is None:
+            return ScoreParts(score)
         resampled = None
         if self.resampling_scoring is not None:
             logits = self.resampling_scoring(self.box_pooler(maps, boxes))
             classes = torch.cat([x.pred_classes for x in detections])
             resampled = self.resampling_scoring.scores(logits, classes)
-        score = torch.cat([x.scores for x in detections])
         return ScoreParts(score, iou, resampled, self.score_gamma)

@@ -5,6 +5,5 @@ For the weights of `cmm_ism_rsm_r50_fpn_2x.py`.
 
 from .cmm_ism_rsm_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-model.roi_heads.iou_scoring = None
-model.roi_heads.resampling_scoring = None
+model.roi_heads.score_gamma = None
 train.output_dir = "output/cpm_rcnn/ablations/gamma_none_r50_fpn_2x"

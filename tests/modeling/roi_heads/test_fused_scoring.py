@@ -45,6 +45,16 @@ def test_what_gamma_leaves_to_either_side(make):
     torch.testing.assert_close(scores(0.5), whole)
 
 
+def test_without_gamma_boxes_keep_the_score_of_their_class(make):
+    heads, maps, boxes = make(), features(), batch_of(OBJECTS)
+    heads.score_gamma = None
+    ours = detect(heads, *boxes, maps=maps)[0]
+    heads.score_gamma, heads.iou_scoring, heads.resampling_scoring = 0.8, None, None
+    without = detect(heads, *boxes, maps=maps)[0]
+    assert torch.equal(ours.scores, without.scores)
+    assert torch.equal(ours.pred_boxes.tensor, without.pred_boxes.tensor)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
