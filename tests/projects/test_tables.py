@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,12 @@ from omegaconf import DictConfig, ListConfig
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.reproduce import Table, load_tables, page_table
+
+
+@cache
+def config_of(name: str) -> DictConfig:
+    """A config, read once for all rows that name it; nobody changes it here."""
+    return model_zoo.get_config(name)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +50,9 @@ def test_the_weights_that_a_row_is_evaluated_with_fit_it(tables: dict[str, Table
     for table in tables.values():
         for row in table.rows:
             if row.weights is not None:
-                ours, theirs = (model_zoo.get_config(n) for n in (row.config or "", row.weights))
+                ours, theirs = (config_of(n) for n in (row.config or "", row.weights))
                 assert _parts(ours.model) == _parts(theirs.model), row.name
-            assert not row.tta or "tta" in model_zoo.get_config(row.config or "")
+            assert not row.tta or "tta" in config_of(row.config or "")
 
 
 def _parts(node: Any, key: str = "") -> set[tuple[str, str]]:
@@ -67,7 +74,7 @@ def test_configs_exist_and_are_evaluated_by_the_metrics_of_the_table(tables: dic
             for name in filter(None, (row.config, row.proposals, row.weights, row.fine_tunes)):
                 assert name in model_zoo.list_configs(), f"{key}, {row.name}"
             if row.config is not None:
-                config = model_zoo.get_config(row.config)
+                config = config_of(row.config)
                 target = str(config.dataloader.evaluator._target_)
                 assert all(evaluator[task] in target for task in tasks), f"{key}, {row.name}"
                 two_stages = "roi_heads" in config.model
