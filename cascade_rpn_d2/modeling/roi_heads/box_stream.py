@@ -18,7 +18,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
-from ...layers import box_iou, clip_boxes
+from ...layers import box_iou
 from ..ground_truth import GroundTruth
 
 
@@ -135,6 +135,23 @@ def counts_of(boxes: Sequence[Boxes]) -> list[int]:
     return [x.tensor.shape[0] for x in boxes]
 
 
+def clip_to_images(
+    boxes: Tensor, counts: Sequence[int], image_sizes: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Boxes (R, 4) clipped to their images, without waiting for the device as ``Boxes.clip`` does.
+
+    Args:
+        boxes: (R, 4).
+        counts: how many each of the N images has.
+        image_sizes: (height, width) of the N images.
+    """
+    clipped = []
+    for own, (height, width) in zip(boxes.split(list(counts)), image_sizes, strict=True):
+        x, y = own[:, 0::2].clamp(min=0, max=width), own[:, 1::2].clamp(min=0, max=height)
+        clipped.append(torch.stack((x, y), dim=2).flatten(1))
+    return torch.cat(clipped)
+
+
 def match(boxes: Tensor, image: Tensor, truth: GroundTruth) -> tuple[Tensor, Tensor]:
     """The object that every box overlaps most.
 
@@ -201,6 +218,7 @@ def jitter_boxes(
 
     The centre moves by up to ``amplitude`` of the sides, and the sides change by up to as much; all
     four are uniform. Boxes are clipped to their images and keep the object they should become.
+    Objects among them are no more what they were, and are refined like other boxes.
 
     Args:
         stream: the boxes in front of the first stage.
@@ -212,10 +230,11 @@ def jitter_boxes(
     size = torch.stack((x2 - x1, y2 - y1), dim=1)
     center = torch.stack((x1 + x2, y1 + y2), dim=1) / 2 + shift[:, :2] * size
     half = size * (1 + shift[:, 2:]) / 2
-    moved = torch.cat((center - half, center + half), dim=1).split(stream.counts)
-    clipped = [
-        clip_boxes(boxes[None], boxes.new_tensor([size]))[0]
-        for boxes, size in zip(moved, image_sizes, strict=True)
-    ]
-    boxes = torch.cat(clipped)
-    return replace(stream, boxes=boxes, overlap=box_iou(boxes, stream.objects))
+    moved = torch.cat((center - half, center + half), dim=1)
+    boxes = clip_to_images(moved, stream.counts, image_sizes)
+    return replace(
+        stream,
+        boxes=boxes,
+        overlap=box_iou(boxes, stream.objects),
+        is_object=torch.zeros_like(stream.is_object),
+    )

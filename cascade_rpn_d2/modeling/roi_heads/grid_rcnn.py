@@ -17,7 +17,7 @@ from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
 from ..ground_truth import GroundTruth
-from .box_stream import BoxStream, counts_of, jitter_boxes, positives_of
+from .box_stream import BoxStream, clip_to_images, counts_of, jitter_boxes, positives_of
 from .class_predictor import ClassPredictor
 from .grid_head import GridPrediction
 from .grid_stage import GridStage
@@ -282,10 +282,7 @@ class GridROIHeads(StandardROIHeads):
     ) -> Tensor:
         if not self.clip_between_stages:
             return boxes
-        images = [Boxes(x) for x in boxes.split(list(counts))]
-        for image, size in zip(images, image_sizes, strict=True):
-            image.clip(size)
-        return Boxes.cat(images).tensor
+        return clip_to_images(boxes, counts, image_sizes)
 
     def score_parts(
         self, features: dict[str, Tensor], candidates: list[Instances], step: GridStep

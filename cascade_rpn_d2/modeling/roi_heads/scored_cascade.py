@@ -17,9 +17,8 @@ from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
-from ...layers import clip_boxes
 from ..ground_truth import GroundTruth
-from .box_stream import BoxStream, counts_of, image_of, match
+from .box_stream import BoxStream, clip_to_images, counts_of, image_of, match
 from .cascade_rcnn import CascadeStep, ResamplingCascadeROIHeads
 from .fused_scoring import FusedScoring
 from .grid_yacs import scores_from_config
@@ -99,11 +98,8 @@ class ScoredCascadeROIHeads(FusedScoring, ResamplingCascadeROIHeads):
     def _refined(self, step: CascadeStep) -> Tensor:
         """What the last stage makes of its boxes (R, 4), clipped as detections are."""
         boxes = self.box_predictor[-1].predict_boxes(step.prediction, step.proposals)
-        clipped = [
-            clip_boxes(refined[None], refined.new_tensor([image.image_size]))[0]
-            for refined, image in zip(boxes, step.proposals, strict=True)
-        ]
-        return torch.cat(clipped)
+        sizes = [x.image_size for x in step.proposals]
+        return clip_to_images(torch.cat(boxes), [len(x) for x in boxes], sizes)
 
     def _scores(self, steps: list[CascadeStep]) -> list[Tensor]:
         """Of N images (Ri, K + 1) probabilities times the IoU that ISM expects of the box."""

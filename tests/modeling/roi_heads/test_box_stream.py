@@ -6,10 +6,11 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from cascade_rpn_d2.layers import box_iou
+from cascade_rpn_d2.layers import box_iou, clip_boxes
 from cascade_rpn_d2.modeling import GroundTruth
 from cascade_rpn_d2.modeling.roi_heads.box_stream import (
     BoxStream,
+    clip_to_images,
     image_of,
     jitter_boxes,
     match,
@@ -126,6 +127,23 @@ def test_boxes_are_matched_in_their_image():
     index, overlap = match(boxes, torch.tensor([2, 2, 2]), objects)
     assert overlap.tolist() == [0, 0, 0]
     assert image_of((2, 0, 1), torch.device("cpu")).tolist() == [0, 0, 2]
+
+
+def test_clipping_to_images():
+    boxes = torch.tensor([[-5.0, -6, 300, 20], [10, 10, 20, 20], [-9, 70, -3, 90]])
+    clipped = clip_to_images(boxes, (1, 0, 2), [(80, 100), (5, 5), (60, 15)])
+    assert clipped.tolist() == [[0, 0, 100, 20], [10, 10, 15, 20], [0, 60, 0, 60]]
+    sizes = torch.tensor([[80, 100], [60, 15], [60, 15]])
+    assert torch.equal(clipped, clip_boxes(boxes[:, None], sizes)[:, 0])
+
+
+def test_jittered_objects_are_boxes_like_others():
+    """A later stage refines them, and has the objects as well."""
+    stream = stream_of([[60.0, 10, 90, 40], [5, 5, 9, 9]], (2,), torch.tensor([True, False]))
+    moved = jitter_boxes(stream, 0.15, [SIZE])
+    assert not moved.is_object.any()
+    grown = moved.refined(torch.full((2, 4), 7.0)).with_objects([OBJECTS])
+    assert (grown.boxes[:2] == 7).all() and grown.active.all()
 
 
 def test_jitter_stays_within_its_bounds_and_the_image():
