@@ -39,9 +39,10 @@ def use_cpm_authors_geometry(model: DictConfig, dataloader: DictConfig) -> None:
     * Heat maps are read by their probabilities, and of all boxes that classification leaves.
 
     Detections of converted weights are then those of the released code up to rounding, but that
-    Detectron2 clips them to the image; those of Cascade R-CNN are also clipped to the edge of the
-    image instead of its last pixel. Test-time augmentation resizes in Detectron2's way. Training is
-    close, not equal: the IoU with objects takes the last pixel for the edge.
+    Detectron2 clips them to the image. Cascade R-CNN is not as close: its boxes are clipped after
+    every stage, and to the edge of the image instead of its last pixel. Test-time augmentation
+    resizes in Detectron2's way. Training is close too, not equal: the IoU with objects takes the
+    last pixel for the edge.
 
     Args:
         model: a detector with the baseline RPN.

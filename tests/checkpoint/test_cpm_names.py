@@ -10,7 +10,6 @@ from torch import nn
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint import convert_state
 from cascade_rpn_d2.checkpoint.worlds import CPM
-from cascade_rpn_d2.config import use_cpm_authors_geometry
 from cascade_rpn_d2.layers import FixedStatisticsBatchNorm2d
 from cascade_rpn_d2.model_zoo import instantiate_model
 from tests.checkpoint.foreign_states import (
@@ -48,10 +47,7 @@ def stages(number: int = 3, *, fusion: bool = False, scores: bool = True) -> nn.
 
 def cascade(*, scores: bool = True) -> nn.Module:
     """Cascade R-CNN of two stages with the scores, likewise."""
-    config = model_zoo.get_config("cpm_rcnn/cpm_rcnn_r50_fpn_2x.py")
-    file = model_zoo.get_config_file("common/models/scored_cascade_rcnn_fpn.py")
-    config.model = model_zoo.get_config(file).model
-    use_cpm_authors_geometry(config.model, config.dataloader)
+    config = model_zoo.get_config("cpm_rcnn/authors/cascade_rcnn_ism_rsm_r50_fpn_1x.py")
     if not scores:
         config.model.roi_heads.iou_scoring = config.model.roi_heads.resampling_scoring = None
     return build(config)
