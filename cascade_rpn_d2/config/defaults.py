@@ -138,6 +138,7 @@ def _roi_grid_head() -> CfgNode:
     node.INIT = "plus"  # or "mmdet" or "pytorch"
     node.RADIUS = 1  # of the peaks in cells
     node.MIN_REGION_SIZE = 3.0  # pixels
+    node.BY_PROBABILITY = False  # how maps are read; True for weights that others have published
 
     # -1 for no limit. CPM R-CNN has 96 of an image, and no jitter.
     node.MAX_ROIS_PER_IMAGE = -1

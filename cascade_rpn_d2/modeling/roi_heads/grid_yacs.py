@@ -55,6 +55,7 @@ def grid_heads_from_config(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> d
                 loss_weight=weight,
                 radius=node.RADIUS,
                 min_region_size=node.MIN_REGION_SIZE,
+                by_probability=node.BY_PROBABILITY,
             )
             for ratio, iou, weight in zip(*(node[key] for key in keys), strict=True)
         ],
