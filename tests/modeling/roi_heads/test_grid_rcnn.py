@@ -8,8 +8,12 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.modeling.roi_heads import FastRCNNOutputLayers, MaskRCNNConvUpsampleHead
-from detectron2.structures import BitMasks, Boxes
+from detectron2.modeling.roi_heads import (
+    FastRCNNOutputLayers,
+    KRCNNConvDeconvUpsampleHead,
+    MaskRCNNConvUpsampleHead,
+)
+from detectron2.structures import BitMasks, Boxes, Keypoints
 
 from cascade_rpn_d2.layers import clip_boxes, decode_grid_boxes
 from cascade_rpn_d2.modeling import GridHead, GridROIHeads
@@ -244,6 +248,27 @@ def test_a_mask_head_beside_it():
     assert losses.keys() == {"loss_cls", "loss_grid_stage1", "loss_grid_stage2", "loss_mask"}
     (found,) = detect(heads, proposals(background(6)))
     assert found.pred_masks.shape == (len(found), 1, 2 * side, 2 * side)
+
+
+def test_a_keypoint_head_beside_it():
+    side, points = 4, 2
+    heads = build(
+        keypoint_in_features=["p2"],
+        keypoint_pooler=ROIPooler(side, scales=(0.25,), sampling_ratio=1, pooler_type="ROIAlignV2"),
+        keypoint_head=KRCNNConvDeconvUpsampleHead(
+            ShapeSpec(channels=CHANNELS, height=side, width=side),
+            num_keypoints=points,
+            conv_dims=[4],
+        ),
+    )
+    targets = truth((60.0, 10, 90, 40))
+    # x, y, visible
+    targets.gt_keypoints = Keypoints(torch.tensor([[[65.0, 15, 2], [85, 35, 2]]]))
+    losses = train(heads, targets)
+    assert losses.keys() == {"loss_cls", "loss_grid_stage1", "loss_keypoint"}
+    assert losses["loss_keypoint"] > 0
+    (found,) = detect(heads, proposals(background(6)))
+    assert found.pred_keypoints.shape == (len(found), points, 3)
 
 
 def test_mixed_precision():
