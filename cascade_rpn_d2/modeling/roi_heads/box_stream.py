@@ -103,10 +103,11 @@ class BoxStream:
 
         A box that has been left out before stays out (the selector S of CPM R-CNN, equation 1).
         """
-        index, overlap = match(self.boxes, self.image, truth)
+        image = self.image
+        index, overlap = match(self.boxes, image, truth)
         return replace(
             self,
-            objects=truth.boxes[self.image, index],
+            objects=truth.boxes[image, index],
             overlap=overlap,
             active=self.active & (overlap >= min_iou),
         )._compact()
@@ -164,8 +165,8 @@ def match(boxes: Tensor, image: Tensor, truth: GroundTruth) -> tuple[Tensor, Ten
         index: (R,) int64 of the object in its image, 0 where that has none.
         overlap: (R,) IoU, 0 in an image without objects.
     """
-    iou = box_iou(boxes[:, None], truth.boxes[image])  # (R, G)
-    overlap, index = iou.masked_fill(~truth.valid[image], 0).max(dim=1)
+    # Padding has no area, and overlaps nothing.
+    overlap, index = box_iou(boxes[:, None], truth.boxes[image]).max(dim=1)  # (R, G) -> (R,)
     return index, overlap
 
 
