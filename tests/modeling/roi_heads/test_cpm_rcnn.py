@@ -8,6 +8,7 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
+from detectron2.structures import Boxes
 from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2 import model_zoo
@@ -136,6 +137,31 @@ def test_fused_scores_at_test():
     for box, score in plain.items():
         assert with_iou[box] <= score
         assert fused[box] == pytest.approx(with_iou[box] ** 0.8 * only_rsm[box] ** 0.2, rel=1e-3)
+
+
+def test_resampling_looks_at_boxes_where_they_end():
+    """At test, and where it is trained on what the last stage makes."""
+    heads = build_cpm(
+        count=2, head=PointingHead, ism=False, predictor={"test_nms_thresh": 1.0},
+        resampling_positives="output",
+    )  # fmt: skip
+    given: list[list[Boxes]] = []
+    boxes, maps = background(6), features()
+    pool = heads.box_pooler.forward
+    heads.box_pooler.forward = lambda maps, boxes: given.append(boxes) or pool(maps, boxes)
+    (found,) = detect(heads, proposals(boxes), maps=maps)
+    (_, (resampled,)) = given  # the proposals, the boxes in the end
+    *_, last = heads.steps(maps, [Boxes(boxes)], [SIZE])
+    distance = (resampled.tensor[:, None] - last.refined).abs().amax(dim=2)
+    assert len(found) == 18 and (distance.amin(dim=1) < 1e-4).all()
+    assert (resampled.tensor[:, None] != boxes).any(dim=2).all()
+
+    grid, calls = spy(heads.grid_stages[1], "loss"), spy(heads.resampling_scoring, "sample")
+    train(heads, OBJECTS)
+    ((prediction, before, _, _),), ((_, (offered,), _, _),) = grid, calls
+    refined = heads.grid_stages[1].refine(prediction, before)
+    is_object = (offered == before).all(dim=1)
+    assert torch.equal(offered[~is_object], refined[~is_object]) and is_object.sum() == 2
 
 
 def test_negative_ious_lose_no_box():

@@ -33,6 +33,7 @@ from tests.modeling.roi_heads.toy_heads import (
     features,
     grid_head,
     proposals,
+    resampling_scoring,
     stages,
     train,
     truth,
@@ -107,9 +108,15 @@ def test_objects_are_only_appended_where_they_are_appended_to_proposals():
     assert not (streams[1][0][:, None] == OBJECTS.gt_boxes.tensor).all(dim=2).any()
 
 
-def test_left_out_boxes_weigh_nothing_where_they_stay(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("source", ["input", "output"])
+def test_left_out_boxes_weigh_nothing_where_they_stay(source, monkeypatch: pytest.MonkeyPatch):
     """On a GPU they stay, so that nothing is counted: the losses are the same."""
-    heads = build(count=3, jitter=0.0)
+    heads = build_cpm(
+        count=3,
+        iou_target=source,
+        resampling_positives=source,
+        resampling_scoring=resampling_scoring(batch_size_per_image=999, positive_fraction=0.5),
+    )  # resampling takes all that it may
     maps, batch = features(2), batch_of(OBJECTS, OBJECTS)
 
     def losses():
@@ -117,6 +124,7 @@ def test_left_out_boxes_weigh_nothing_where_they_stay(monkeypatch: pytest.Monkey
         return train(heads, OBJECTS, OBJECTS, boxes=batch, maps=maps)
 
     compact = losses()
+    assert compact.keys() >= {"loss_grid_stage3", "loss_ism", "loss_rsm"}
     monkeypatch.setattr(BoxStream, "_compact", lambda self: self)
     for name, value in losses().items():
         assert value.item() == pytest.approx(compact[name].item(), rel=1e-5), name
@@ -215,6 +223,11 @@ def test_clipping_between_stages(clip):
     assert bool((second.boxes > 90).any())
     if clip:
         assert second.boxes.tolist() == [[0, 0, 100, 80]]
+    heads.grid_stages[1].min_iou = 0.1
+    streams = record(heads)
+    edge = truth((0.0, 0, 60, 70))
+    train(heads, edge, boxes=[proposals(torch.tensor([[0.0, 0, 60, 70], [1, 0, 60, 70]]))])
+    assert bool((streams[1][0] < 0).any()) != clip
 
 
 def test_a_batch_is_its_images():

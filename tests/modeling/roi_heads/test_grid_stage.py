@@ -90,6 +90,22 @@ def test_the_loss_is_float32_inside_autocast():
     loss.backward()
 
 
+def test_how_targets_are_made_and_maps_are_read_is_the_stage_s_own():
+    boxes = around(OBJECT[:1], 6)
+    seen = prediction()
+    for how in ({"radius": 2}, {"min_region_size": 55.0}):
+        targets = encode_grid_points(boxes, OBJECT, **how)
+        assert not torch.equal(targets, encode_grid_points(boxes, OBJECT))
+        expected = F.binary_cross_entropy_with_logits(seen.logits, targets)
+        loss = GridStage(PointingHead(), loss_weight=1.0, **how).loss(seen, boxes, OBJECT, ALL)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    certain = GridPrediction(40 + seen.logits.detach().abs(), None, seen.features)
+    found = [GridStage(PointingHead(), by_probability=x).refine(certain, boxes) for x in (0, 1)]
+    expected = [decode_grid_boxes(certain.logits, boxes, by_probability=x) for x in (0, 1)]
+    assert torch.equal(torch.stack(found), torch.stack(expected))
+    assert not torch.equal(*found)
+
+
 def test_a_ratio_in_the_units_of_the_released_code_is_refused():
     with pytest.raises(ValueError, match="1 or more, not 0.5; .* is 1.5 here"):
         GridStage(PointingHead(), mapping_ratio=0.5)

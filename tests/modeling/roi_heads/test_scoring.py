@@ -113,6 +113,17 @@ def test_boxes_are_labelled_anew():
         assert label == (OBJECTS.gt_classes[near][0] if near.any() else CLASSES)
 
 
+def test_positives_reach_the_iou():
+    """Half and three quarters of an object."""
+    x1, y1, x2, y2 = OBJECTS.gt_boxes.tensor[0].tolist()
+    boxes = torch.tensor([[x1, y1, x1 + iou * (x2 - x1), y2] for iou in (0.5, 0.75)])
+    active = torch.ones(2, dtype=torch.bool)
+    for min_iou, positives in ((0.45, 2), (0.5, 2), (0.55, 1), (0.8, 0)):
+        rsm = resampling_scoring(min_iou=min_iou)
+        _, (classes,) = draw(rsm, [sample_of(0, OBJECTS)], [boxes], [active], [OBJECTS])
+        assert len(classes) == 2 and int((classes < CLASSES).sum()) == positives
+
+
 def test_positives_of_the_first_sample_and_inactive_boxes_are_not_learnt_from():
     objects = OBJECTS.gt_boxes.tensor
     sample = sample_of(8, OBJECTS)
