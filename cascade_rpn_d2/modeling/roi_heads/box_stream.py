@@ -1,9 +1,10 @@
 """The boxes that the stages of a point-guided detector learn from, on their way through them.
 
-Between two stages boxes are refined, the objects take the place of what became of objects, and each
-stage leaves out the boxes that overlap with no object well enough. How many these are only the
-device knows. So on a GPU they stay in the stream and weigh nothing, which computes a few boxes too
-many but makes the host wait for nothing; on a CPU they are really left out.
+Between two stages the boxes are refined, except for the objects that were appended to them, which
+stay as they are; then the next stage leaves out the boxes that overlap no object well enough. How
+many these are only the device knows. So on a GPU they stay in the stream and weigh nothing, which
+computes a few boxes too many but makes the host wait for nothing; on a CPU they are really left
+out.
 
 Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``R`` boxes of all images, those of
 an image next to each other.

@@ -112,9 +112,10 @@ class GridHead(nn.Module):
         point_channels: c.
         fusion: whether points learn from each other.
         norm_groups: groups of the trunk's norms; None means 4 for every point, 36 for 9 points.
-        init: how layers start. ``"plus"`` is Kaiming's by what comes in, with heat maps that start
-            at a probability of 0.01; ``"mmdet"`` is that by what goes out; ``"pytorch"`` leaves
-            torch's defaults, as CPM R-CNN's released code does.
+        init: how layers start. ``"plus"`` is Kaiming's with the number of inputs (``fan_in``), and
+            heat maps that start at a probability of 0.01; ``"mmdet"`` is the same with the number
+            of outputs (``fan_out``); ``"pytorch"`` leaves torch's defaults, as CPM R-CNN's released
+            code does.
 
     Raises:
         ValueError: if the features are not such a square, a norm's groups do not divide its

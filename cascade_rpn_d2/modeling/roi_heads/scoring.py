@@ -157,10 +157,10 @@ class ResamplingScoring(nn.Module):
         """Label boxes anew and choose those that are learnt from.
 
         Args:
-            samples: N images with ``proposal_boxes`` and ``gt_classes``, of which the background
+            samples: N images with ``proposal_boxes`` and ``gt_classes``. Those of the background
                 may be chosen.
-            boxes: of N images (Ri, 4), which may be chosen too,
-            active: where these are true: of N images (Ri,) bool.
+            boxes: of N images (Ri, 4), what the stages have made.
+            active: of N images (Ri,) bool, which of ``boxes`` may be chosen.
             truth: the objects of N images, with classes.
 
         Returns:
@@ -217,7 +217,7 @@ def fuse_scores(
         score: (R,) of the first classification.
         iou: (R,) of :class:`IoUScoring`.
         resampled: (R,) of :class:`ResamplingScoring`.
-        gamma: share of the first two.
+        gamma: exponent of the first two, in [0, 1].
 
     Returns:
         (R,)
