@@ -16,6 +16,7 @@ _TITLES = {
     "head": "Proposal head",
     "train-step": "Training step of the proposal head",
     "location-threshold": "GA-RPN at the thresholds of Table 5",
+    "backbone": "Deformable backbone",
     "end-to-end": "Whole detectors",
 }
 # What a reader has to know about the rows of a mode.

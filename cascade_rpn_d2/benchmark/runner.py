@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .. import model_zoo
+from .backbone import BACKBONE, backbone_rows, check_backbone
 from .case import Case
 from .end_to_end import DETECTORS, end_to_end_rows
 from .head import head_rows
@@ -23,7 +24,7 @@ from .sparse import sparse_rows
 from .timing import Budget
 from .train_step import train_step_rows
 
-MODES = ("op", "head", "train-step", "location-threshold", "end-to-end")
+MODES = ("op", "head", "train-step", "location-threshold", "backbone", "end-to-end")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Plan:
         rpn: config of the RPN that it is compared with.
         ga_rpn: config of the GA-RPN that is measured at several thresholds.
         detectors: configs of the whole detectors; the first is their baseline.
+        backbone: config of the model whose deformable backbone is measured.
     """
 
     modes: Sequence[str]
@@ -49,17 +51,20 @@ class Plan:
     rpn: str = RPN
     ga_rpn: str = GA_RPN
     detectors: Sequence[str] = DETECTORS
+    backbone: str = BACKBONE
 
     def check(self) -> None:
         """Finds bad names before hours have passed.
 
         Raises:
-            ValueError: if there is no such config or device, or the heads are for different maps.
+            ValueError: if there is no such config or device, or the heads are for different maps,
+                or the backbone is not deformable.
         """
         for name in self.detectors:
             model_zoo.get_config_file(name)
         check_heads(self.cascade_rpn, self.rpn)
         channels_of(model_zoo.get_config(self.ga_rpn), self.ga_rpn)
+        check_backbone(self.backbone)
         for case in self.cases:
             model_zoo.choose_device(case.device)
 
@@ -108,6 +113,7 @@ def cases_of(mode: str, cases: Sequence[Case]) -> list[Case]:
         "head": {"boxes": None},
         "train-step": {"boxes": None},
         "location-threshold": {"boxes": None},
+        "backbone": {"boxes": None},
         "end-to-end": {"boxes": None, "layout": None},
     }
     return list(dict.fromkeys(replace(case, **unused[mode]) for case in cases))
@@ -124,6 +130,8 @@ def rows_of(mode: str, case: Case, budget: Budget, plan: Plan) -> Iterator[Row]:
         yield from train_step_rows(case, budget, plan.cascade_rpn, plan.rpn)
     elif mode == "location-threshold":
         yield from location_threshold_rows(case, budget, plan.ga_rpn)
+    elif mode == "backbone":
+        yield from backbone_rows(case, budget, plan.backbone)
     else:
         yield from end_to_end_rows(case, budget, plan.detectors)
 

@@ -1,6 +1,6 @@
 """CPM R-CNN, X-101-64x4d FPN with deformable convolutions, 2x: Table 7 (46.4 AP on test-dev)."""
 
-from detectron2.modeling.backbone.resnet import DeformBottleneckBlock
+from cascade_rpn_d2.modeling import DeformBottleneckBlock
 
 from .cpm_rcnn_x101_64x4d_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 

@@ -22,6 +22,7 @@ def test_modes_leave_out_cases_that_differ_in_nothing_of_theirs():
     ]
     assert cases_of("op", cases) == cases
     assert [case.layout for case in cases_of("head", cases)] == ["contiguous", "channels-last"]
+    assert len(cases_of("backbone", cases)) == 2
     assert cases_of("end-to-end", cases) == [replace(TINY, boxes=None, layout=None)]
 
 
@@ -58,6 +59,7 @@ def test_a_gpu_warms_up_longer():
         ({"detectors": ["demo/rnp.py"]}, "did you mean"),
         ({"rpn": "cascade_rpn/rpn_r50_fpn_1x.py"}, "64 channels"),
         ({"ga_rpn": "demo/ga_rnp.py"}, "did you mean"),
+        ({"backbone": "demo/rpn.py"}, "has no backbone with deformable blocks"),
         ({"cases": [replace(TINY, device="cuda:77")]}, "'cuda:77' cannot be used here"),
     ],
 )

@@ -10,13 +10,13 @@ from detectron2.config import instantiate
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.engine.setup import check_train
 from cascade_rpn_d2.model_zoo import instantiate_model
-from cascade_rpn_d2.modeling import CascadeRPN
+from cascade_rpn_d2.modeling import CascadeRPN, DeformBottleneckBlock
 from cascade_rpn_d2.reproduce import SCALES
 
 ALL = [
@@ -26,6 +26,8 @@ ALL = [
 ]
 # Shrunken, these are the experiment on a ResNet-50 that they are made of.
 LARGE = [name for name in ALL if re.search("_(r101|r152|x101)_", name)]
+# But these, whose blocks are of another kind.
+DEFORMABLE = [name for name in ALL if "_dcn_" in name]
 EXPERIMENTS = [
     name
     for name in ALL
@@ -45,6 +47,26 @@ STAGED = [
 def shrunken(name: str) -> nn.Module:
     config = model_zoo.get_config(name)
     SCALES["tiny"].adapt(config, True)  # leaves the number of classes as it is
+    return finished(config)
+
+
+def shrunken_deformable(name: str) -> nn.Module:
+    """With the experiment's own kind of blocks, one a stage."""
+    config = model_zoo.get_config(name)
+    own = config.model.backbone.bottom_up.stages
+    SCALES["tiny"].adapt(config, True)
+    small = config.model.backbone.bottom_up.stages
+    for stage, like in zip(own, small, strict=True):
+        stage.bottleneck_channels = like.out_channels // 2
+        stage.num_groups = 4
+        for key in ("num_blocks", "in_channels", "out_channels", "stride_per_block"):
+            stage[key] = like[key]
+    config.model.backbone.bottom_up.stages = own
+    return finished(config)
+
+
+def finished(config: DictConfig) -> nn.Module:
+    """The model of a shrunken experiment, of fewer classes and convolutions."""
     if config.model.get("roi_heads") is not None:
         config.model.roi_heads.num_classes = 3
         for stage in config.model.roi_heads.get("grid_stages") or ():
@@ -81,7 +103,21 @@ def losses_of(model: nn.Module) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_step_and_an_inference(name: str):
-    model = shrunken(name)
+    check_step_and_inference(shrunken(name))
+
+
+@pytest.mark.parametrize("name", DEFORMABLE)
+def test_deformable_backbones_train_and_predict(name: str):
+    model = shrunken_deformable(name)
+    first, *others = [stage[0] for stage in model.backbone.bottom_up.stages]
+    assert not isinstance(first, DeformBottleneckBlock)
+    check_step_and_inference(model)
+    for block in others:
+        assert isinstance(block, DeformBottleneckBlock)
+        assert block.conv2_offset.weight.grad.any()  # though its offsets are zero
+
+
+def check_step_and_inference(model: nn.Module) -> None:
     losses = losses_of(model)
     assert all(loss.isfinite() for loss in losses.values())
     sum(losses.values()).backward()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from detectron2.config import instantiate
-from detectron2.layers import DeformConv, FrozenBatchNorm2d
+from detectron2.layers import FrozenBatchNorm2d
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.model_zoo import instantiate_model
+from cascade_rpn_d2.modeling import DeformBottleneckBlock
 
 ABLATIONS = "cpm_rcnn/ablations"
 
@@ -142,7 +143,7 @@ def test_deformable_convolutions_in_the_last_three_stages():
         trunk = instantiate(config.model.backbone.bottom_up)
     for stage in trunk.stage_names:
         for block in getattr(trunk, stage):
-            assert isinstance(block.conv2, DeformConv) == (stage != "res2")
+            assert isinstance(block, DeformBottleneckBlock) == (stage != "res2")
             assert block.conv2.groups == 64
             if stage != "res2":
                 assert block.conv2_offset.out_channels == 18

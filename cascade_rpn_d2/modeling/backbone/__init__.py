@@ -1,11 +1,13 @@
-"""Backbones that Detectron2 lacks."""
+"""Backbones that Detectron2 lacks, or has in its compiled part only."""
 
+from .deform_resnet import DeformBottleneckBlock
 from .fpn_with_inputs import FPNWithInputs
 from .p6p7 import LastLevelP6P7WithoutReLU, build_retinanet_resnet_fpn_backbone_without_relu
 from .vgg import VGG16, build_vgg16_backbone
 
 __all__ = [
     "VGG16",
+    "DeformBottleneckBlock",
     "FPNWithInputs",
     "LastLevelP6P7WithoutReLU",
     "build_retinanet_resnet_fpn_backbone_without_relu",
