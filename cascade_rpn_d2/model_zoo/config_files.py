@@ -16,10 +16,10 @@ import detectron2
 from detectron2.config import LazyConfig
 from omegaconf import DictConfig
 
+from ..files import shipped_dir
 from .suggest import alternatives, nearest
 
 _SUFFIXES = (".py", ".yaml", ".yml")
-_ZOO_DIR = Path(__file__).resolve().parent
 # Files that experiments are put together from; no experiments themselves.
 _PARTS_DIR = "common"
 
@@ -30,18 +30,7 @@ def configs_dir() -> Path:
     Raises:
         FileNotFoundError: if neither a checkout nor the installed package has one.
     """
-    checkout = _ZOO_DIR.parents[1]
-    candidates = [_ZOO_DIR / "configs", checkout / "configs"]
-    if (checkout / "setup.py").is_file():
-        # In a checkout the folder inside the package is a leftover of a build, and may be old.
-        candidates.reverse()
-    for folder in candidates:
-        if folder.is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"No folder of configs at {candidates[0]} or {candidates[1]}: install cascade_rpn_d2 from "
-        "its repository or as a wheel built from it."
-    )
+    return shipped_dir("configs", "model_zoo/configs")
 
 
 def detectron2_configs_dir() -> Path:

@@ -4,7 +4,7 @@ from .page import page_table
 from .report import Report, markdown, write_report
 from .runner import Setting, reproduce
 from .scale import SCALES, Scale
-from .table import Row, Table, find_table, load_tables
+from .table import Row, Table, find_table, load_tables, projects_dir
 
 __all__ = [
     "SCALES",
@@ -17,6 +17,7 @@ __all__ = [
     "load_tables",
     "markdown",
     "page_table",
+    "projects_dir",
     "reproduce",
     "write_report",
 ]

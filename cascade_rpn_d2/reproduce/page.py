@@ -11,7 +11,7 @@ def page_table(table: Table) -> str:
     """The table as markdown, a row each; ours is blank until it is measured on the same images.
 
     Args:
-        table: a table; its rows keep their numbers, by which ``tools/reproduce.py`` runs them.
+        table: a table; its rows keep their numbers, by which ``cascade-rpn reproduce`` runs them.
     """
     names = [metric.rpartition("/")[2] for metric in table.metrics]
     timed = any(row.seconds is not None for row in table.rows)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import shipped_dir
+
 AVERAGE_RECALL = tuple(
     f"box_proposals/{name}"
     for name in ("AR@100", "AR@300", "AR@1000", "ARs@100", "ARm@100", "ARl@100")
@@ -126,6 +128,15 @@ def load_tables(file: str | Path) -> dict[str, Table]:
     if not isinstance(tables, Mapping) or not all(isinstance(t, Table) for t in tables.values()):
         raise ValueError(f"{path} must define TABLES, a dict of names to Table.")
     return dict(tables)
+
+
+def projects_dir() -> Path:
+    """The folder of all projects, each with its ``tables.py``.
+
+    Raises:
+        FileNotFoundError: if neither a checkout nor the installed package has one.
+    """
+    return shipped_dir("projects", "reproduce/projects")
 
 
 def find_table(projects: str | Path, key: str) -> Table:

@@ -9,7 +9,6 @@ from detectron2.config import LazyConfig
 from omegaconf import DictConfig
 
 from cascade_rpn_d2 import model_zoo
-from cascade_rpn_d2.model_zoo import config_files
 
 NAME = "cascade_rpn/cascade_rpn_r50_fpn_1x.py"
 
@@ -83,30 +82,6 @@ def test_loading_twice_gives_independent_configs():
     first = model_zoo.get_config(NAME)
     first.train.max_iter = -1
     assert model_zoo.get_config(NAME).train.max_iter > 0
-
-
-def test_an_installed_package_finds_its_own_copy(tmp_path, monkeypatch):
-    package = tmp_path / "site-packages" / "cascade_rpn_d2" / "model_zoo"
-    (package / "configs" / "demo").mkdir(parents=True)
-    (package / "configs" / "demo" / "rpn.py").write_text("model = dict()\n")
-    (tmp_path / "site-packages" / "configs").mkdir()  # of somebody else
-    monkeypatch.setattr(config_files, "_ZOO_DIR", package)
-    assert model_zoo.list_configs() == ["demo/rpn.py"]
-
-
-def test_a_checkout_is_not_misled_by_a_leftover_of_a_build(tmp_path, monkeypatch):
-    package = tmp_path / "cascade_rpn_d2" / "model_zoo"
-    (package / "configs").mkdir(parents=True)
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "setup.py").touch()
-    monkeypatch.setattr(config_files, "_ZOO_DIR", package)
-    assert config_files.configs_dir() == tmp_path / "configs"
-
-
-def test_without_configs_the_message_says_where_they_should_be(tmp_path, monkeypatch):
-    monkeypatch.setattr(config_files, "_ZOO_DIR", tmp_path / "a" / "b")
-    with pytest.raises(FileNotFoundError, match="install cascade_rpn_d2"):
-        model_zoo.list_configs()
 
 
 @pytest.mark.parametrize("name", model_zoo.list_configs())
