@@ -3,11 +3,14 @@
 # make lint   style and types      make asan      the kernels' tests under AddressSanitizer
 # make install  what all of these need: into .venv, or into PYTHON=... that has torch and detectron2
 #
-# DETECTRON2=...  where to take detectron2 from instead of its commit on GitHub (see setup.py): an
-#                 address that pip understands, a local clone, a wheel
+# DETECTRON2=...  where to take detectron2 from instead of its commit on GitHub, or of the package index
+#                 where GitHub is out of reach: an address that pip understands, a local clone, a
+#                 wheel, or `index` for the package index
+# CASCADE_RPN_COMPILE=1  the kernels must compile; otherwise the operators run on slower pure torch
+#                 where the compiler fails
 
 PYTHON ?=
-export DETECTRON2
+export DETECTRON2 CASCADE_RPN_COMPILE
 
 # A stamp says what was installed last; it goes with the environment it speaks of.
 ifeq ($(PYTHON),)
@@ -22,7 +25,7 @@ endif
 SOURCES := requirements.txt pyproject.toml setup.py tools/install.sh \
 	$(shell find cascade_rpn_d2/layers/csrc -type f)
 
-.PHONY: install demo test test-slow lint asan clean
+.PHONY: install again demo test test-slow lint asan clean
 
 install: $(STAMP)
 
@@ -31,8 +34,13 @@ $(STAMP): $(SOURCES)
 	@rm -f .venv/installed build/installed-*  # the kernels in this folder are of one environment
 	@mkdir -p $(@D) && touch $@
 
+# An installation that did without the kernels is not enough where they must compile.
+ifeq ($(CASCADE_RPN_COMPILE)$(wildcard cascade_rpn_d2/_C*.so),1)
+$(STAMP): again
+endif
+
 demo: install
-	$(PY) -W ignore::FutureWarning tools/demo.py
+	$(PY) tools/demo.py
 
 test: install
 	$(PY) -m pytest -m "not slow"

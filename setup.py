@@ -2,18 +2,21 @@
 
 The extension is compiled against the torch that is installed, so install with
 ``pip install --no-build-isolation .``. C++ is always compiled. CUDA is compiled when torch is a
-CUDA build and its nvcc is found, with or without a GPU in the machine.
+CUDA build and its nvcc is found, with or without a GPU in the machine. Where the compiler fails,
+the package is installed without the extension and runs on slower pure torch.
 
 Environment:
+    CASCADE_RPN_COMPILE: 1 compiles the extension or fails saying why not, 0 never compiles it and
+        needs no torch to build.
     FORCE_CUDA: 1 compiles CUDA or fails saying why not, 0 never compiles it.
     TORCH_CUDA_ARCH_LIST: GPU architectures, e.g. "8.6;9.0+PTX"; by default those of the GPUs at
         hand, or a short list for current ones.
     MAX_JOBS: how many compilers run at once.
-    DETECTRON2: where to take Detectron2 from, instead of its commit on GitHub.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -21,17 +24,78 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-from setuptools import find_packages, setup
+import setuptools
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+from setuptools.command.dist_info import dist_info
+from setuptools.errors import BaseError, CCompilerError
+
+if int(setuptools.__version__.split(".")[0]) < 77:  # without build isolation it is the one at hand
+    sys.exit(
+        f"cascade_rpn_d2 is built by setuptools 77 or later, and here is {setuptools.__version__}: "
+        "update it with `pip install --upgrade setuptools wheel`."
+    )
+from setuptools.command.bdist_wheel import bdist_wheel
+
+# torch is imported when the extension is built, so that a sdist is made without it.
 
 ROOT = Path(__file__).resolve().parent
-DETECTRON2 = (
-    "git+https://github.com/facebookresearch/detectron2@02b5c4e295e990042a714712c21dc79b731e8833"
-)
+LIBRARY = "cascade_rpn_d2._C"
 SOURCES = Path("cascade_rpn_d2/layers/csrc")
+COMPILER_FAILURES = (
+    BaseError,
+    CCompilerError,
+    OSError,
+    RuntimeError,  # torch's, of ninja
+    subprocess.SubprocessError,
+)
+# Where the repository is, such as https://host/owner/name; "" while it has no public address.
+ADDRESS = ""
+# A link or a picture of the README that leads to a file of the repository.
+RELATIVE_LINK = re.compile(r"(!?)\[([^\[\]]*)\]\((?!https?://|mailto:|#)([^)\s]+)\)")
+# A picture and the paragraph in italics below it.
+CAPTIONED_PICTURE = re.compile(r"!\[[^\[\]]*\]\(([^)\s]+)\)\n\n\*[^*]+\*\n\n")
 # Ampere to Ada run the first, Hopper the second, later GPUs its PTX.
 DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"
+
+
+def wish(variable: str) -> str:
+    """What a variable of the environment asks for: "0", "1" or, where it is not set, ""."""
+    value = os.environ.get(variable, "")
+    if value not in ("", "0", "1"):
+        sys.exit(f"{variable} must be 0 or 1, got {value!r}.")
+    return value
+
+
+def demand_torch() -> None:
+    """Ends with one sentence where torch is not there, as in pip's isolated builds."""
+    if importlib.util.find_spec("torch") is None:
+        sys.exit(
+            "cascade_rpn_d2 compiles its operators for the torch that is installed, and this build "
+            "sees none: install torch, setuptools>=77, wheel and ninja first and say "
+            "--no-build-isolation to pip or uv, or set CASCADE_RPN_COMPILE=0 for slower operators "
+            "in pure torch."
+        )
+
+
+def long_description(readme: str, address: str = ADDRESS) -> str:
+    """README.md for the page of a package index, which has none of the repository's files.
+
+    Relative links and pictures lead to the repository; without an address links become text, and
+    pictures are left out, with their captions.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        picture, text, target = match.groups()
+        if address:
+            kind = "raw" if picture else "blob"
+            return f"{picture}[{text}]({address}/{kind}/main/{target})"
+        return "" if picture else text
+
+    if not address:
+        readme = CAPTIONED_PICTURE.sub("", readme)
+    return RELATIVE_LINK.sub(replace, readme)
 
 
 def find_cuda_home() -> None:
@@ -52,18 +116,11 @@ def find_cuda_home() -> None:
         os.environ["CUDA_HOME"] = str(Path(top[1]).resolve())
 
 
-find_cuda_home()
-# It looks for CUDA_HOME when it is imported.
-from torch.utils.cpp_extension import (  # noqa: E402
-    CUDA_HOME,
-    BuildExtension,
-    CppExtension,
-    CUDAExtension,
-)
-
-
 def why_no_cuda() -> str | None:
     """Returns None when CUDA sources can be compiled, else the reason."""
+    import torch
+    from torch.utils.cpp_extension import CUDA_HOME
+
     if torch.version.cuda is None:
         return f"torch {torch.__version__} is not a CUDA build"
     if CUDA_HOME is None or shutil.which("nvcc", path=str(Path(CUDA_HOME, "bin"))) is None:
@@ -73,17 +130,17 @@ def why_no_cuda() -> str | None:
 
 def with_cuda() -> bool:
     """Whether to compile CUDA, by FORCE_CUDA or else by what is there."""
-    wish = os.environ.get("FORCE_CUDA", "")
-    if wish not in ("", "0", "1"):
-        sys.exit(f"FORCE_CUDA must be 0 or 1, got {wish!r}.")
     reason = why_no_cuda()
-    if wish == "1" and reason:
+    if wish("FORCE_CUDA") == "1" and reason:
         sys.exit(f"FORCE_CUDA=1, but CUDA cannot be compiled: {reason}.")
-    return wish != "0" and reason is None
+    return wish("FORCE_CUDA") != "0" and reason is None
 
 
-def extension() -> CppExtension:
+def extension() -> Extension:
     """The library cascade_rpn_d2/_C.abi3.so. It sets no -std: torch knows which one it needs."""
+    import torch
+    from torch.utils.cpp_extension import CppExtension, CUDAExtension
+
     sources = [*SOURCES.glob("*.cpp"), *SOURCES.glob("cpu/*.cpp")]
     cxx_flags = ["-O3"] if os.name != "nt" else []
     if sys.platform == "linux" and torch.backends.openmp.is_available():
@@ -94,7 +151,7 @@ def extension() -> CppExtension:
     arguments = {"py_limited_api": True, "depends": sorted(map(str, headers))}
     if not with_cuda():
         return CppExtension(
-            "cascade_rpn_d2._C",
+            LIBRARY,
             sorted(map(str, sources)),
             extra_compile_args={"cxx": cxx_flags},
             **arguments,
@@ -104,53 +161,120 @@ def extension() -> CppExtension:
     sources += [*SOURCES.glob("cuda/*.cpp"), *SOURCES.glob("cuda/*.cu")]
     arguments["define_macros"] = [("WITH_CUDA", None)]
     return CUDAExtension(
-        "cascade_rpn_d2._C",
+        LIBRARY,
         sorted(map(str, sources)),
         extra_compile_args={"cxx": cxx_flags, "nvcc": ["-O3"]},
         **arguments,
     )
 
 
-def detectron2() -> str:
-    """The requirement of Detectron2, which is on no package index: the commit we build on, or what
-    the variable DETECTRON2 names instead, an address or a path."""
-    source = os.environ.get("DETECTRON2") or DETECTRON2
-    return f"detectron2 @ {source if '://' in source else Path(source).resolve().as_uri()}"
+class BuildExtension(build_ext):
+    """Has torch's command build the extension; where its compiler fails, there is none."""
+
+    def run(self) -> None:
+        demand_torch()
+        find_cuda_home()
+        from torch.utils.cpp_extension import BuildExtension as TorchBuildExtension
+
+        self.distribution.ext_modules = [extension()]
+        command = TorchBuildExtension(self.distribution)
+        for option in ("build_lib", "build_temp", "inplace", "editable_mode", "parallel", "debug"):
+            setattr(command, option, getattr(self, option))
+        command.ensure_finalized()
+        try:
+            command.run()
+        except COMPILER_FAILURES as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            for demand in ("CASCADE_RPN_COMPILE", "FORCE_CUDA"):
+                if wish(demand) == "1":
+                    sys.exit(f"{demand}=1, but the operators cannot be compiled: {reason}.")
+            print(
+                "cascade_rpn_d2 will run its operators on slower pure torch, as they could not be "
+                f"compiled: {reason}.",
+                file=sys.stderr,
+            )
+            self.leave_out()
+
+    def leave_out(self) -> None:
+        """Forgets the extension, with the library of an earlier build."""
+        file = self.get_ext_filename(LIBRARY)
+        for folder in (self.build_lib, ROOT) if self.inplace else (self.build_lib,):
+            Path(folder, file).unlink(missing_ok=True)
+        self.extensions = self.distribution.ext_modules = []
 
 
-class BuildWithConfigs(build_py):
-    """Puts a copy of configs/ into the package, where an installed model zoo looks for it."""
+class BuildWithFolders(build_py):
+    """Puts a copy of configs/ and the papers' tables where the installed package looks for them."""
 
     def run(self) -> None:
         super().run()
-        if not self.editable_mode:
-            target = Path(self.build_lib, "cascade_rpn_d2", "model_zoo", "configs")
-            shutil.copytree(
-                ROOT / "configs",
-                target,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("__pycache__"),
-            )
+        if self.editable_mode:
+            return
+        package = Path(self.build_lib, "cascade_rpn_d2")
+        shutil.copytree(
+            ROOT / "configs",
+            package / "model_zoo/configs",
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        for tables in ROOT.glob("projects/*/tables.py"):
+            target = package / "reproduce" / tables.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(tables, target)
+
+
+class Metadata(dist_info):
+    """What pip and uv ask for first: here an isolated build ends, before anything is downloaded."""
+
+    def run(self) -> None:
+        if self.distribution.has_ext_modules():
+            demand_torch()
+        super().run()
+
+
+class Wheel(bdist_wheel):
+    """A wheel for every platform if the extension was left out."""
+
+    def run(self) -> None:
+        self.run_command("build")
+        self.root_is_pure = not self.distribution.has_ext_modules()
+        super().run()
 
 
 setup(
-    packages=find_packages(include=["cascade_rpn_d2", "cascade_rpn_d2.*"]),
-    package_data={"cascade_rpn_d2.model_zoo": ["checkpoints/*.pth"]},
+    long_description=long_description((ROOT / "README.md").read_text(encoding="utf-8")),
+    long_description_content_type="text/markdown",
+    packages=find_packages(include=["cascade_rpn_d2*", "cascade_rpn_lite*"]),
+    include_package_data=False,  # or the kernels' sources, which are for the sdist, come too
+    package_data={
+        "": ["py.typed"],
+        "cascade_rpn_d2.model_zoo": ["checkpoints/*.pth"],
+    },
+    # What our code imports, but Detectron2: no index has it under that name.
     install_requires=[
         "torch>=2.9",
         "torchvision",
         "fvcore>=0.1.5,<0.1.6",
         "iopath>=0.1.7,<0.1.10",
+        "matplotlib",
         "numpy",
         "omegaconf>=2.1,<2.4",
         "opencv-python-headless",
+        "pillow",
         "pycocotools>=2.0.7",
         "tabulate",
         "tensorboard",
         "tqdm",
-        detectron2(),
     ],
-    ext_modules=[extension()],
-    cmdclass={"build_ext": BuildExtension, "build_py": BuildWithConfigs},
+    # It stands for the extension() that is built.
+    ext_modules=[Extension(LIBRARY, [], py_limited_api=True)]
+    if wish("CASCADE_RPN_COMPILE") != "0"
+    else [],
+    cmdclass={
+        "bdist_wheel": Wheel,
+        "build_ext": BuildExtension,
+        "build_py": BuildWithFolders,
+        "dist_info": Metadata,
+    },
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

@@ -4,6 +4,7 @@ Importing the package registers its components and its demo dataset with Detectr
 more.
 """
 
+from . import _detectron2  # says how to get it
 from . import model_zoo as _model_zoo  # registers LazyModel
 from . import modeling as _modeling  # registers all that a yacs config can name
 from .data import register_demo_dataset

@@ -20,12 +20,12 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tar -cf - --exclude='*.so' --exclude=__pycache__ \
-  setup.py pyproject.toml README.md configs cascade_rpn_d2 tests | tar -xf - -C "$work"
+  setup.py pyproject.toml README.md configs cascade_rpn_d2 cascade_rpn_lite tests | tar -xf - -C "$work"
 cd "$work"
 
 sanitizers="-fsanitize=address,undefined,float-cast-overflow -fno-sanitize=vptr"
 echo "Building with $sanitizers ..."
-if ! FORCE_CUDA=0 CFLAGS="$sanitizers -fno-sanitize-recover=all -fno-omit-frame-pointer -g" \
+if ! CASCADE_RPN_COMPILE=1 FORCE_CUDA=0 CFLAGS="$sanitizers -fno-sanitize-recover=all -fno-omit-frame-pointer -g" \
     LDFLAGS="$sanitizers" "$python" setup.py -q build_ext --inplace >build.log 2>&1; then
   cat build.log >&2
   exit 1

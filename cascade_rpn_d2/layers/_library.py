@@ -11,11 +11,22 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-_REBUILD = "run `pip install --no-build-isolation .` in the repository to build it for this torch"
+
+def _rebuild() -> str:
+    """How to build the library for this torch: in place in a checkout, else from the sources."""
+    command = "CASCADE_RPN_COMPILE=1 pip install --no-build-isolation --no-deps"
+    checkout = Path(__file__).parents[2]
+    if (checkout / "setup.py").is_file():
+        return f"run `{command} --editable {checkout}` to build it for this torch"
+    return (
+        f"run `{command} --force-reinstall SOURCE` to build it for this torch, where SOURCE is the "
+        "repository of cascade_rpn_d2 or its sdist"
+    )
 
 
 def _load() -> str | None:
@@ -23,15 +34,15 @@ def _load() -> str | None:
     try:
         importlib.import_module("cascade_rpn_d2._C")
     except ModuleNotFoundError:
-        return f"the compiled library cascade_rpn_d2/_C is absent ({_REBUILD})"
+        return f"the compiled library cascade_rpn_d2/_C is absent ({_rebuild()})"
     except ImportError as error:
-        return f"the compiled library could not be loaded: {error} ({_REBUILD})"
+        return f"the compiled library could not be loaded: {error} ({_rebuild()})"
     built_for = torch.ops.cascade_rpn_d2.built_for_torch()
     # Minor releases change the C++ interface of torch; patch releases do not.
     if built_for.split(".")[:2] != torch.__version__.split(".")[:2]:
         return (
             f"the compiled library was built for torch {built_for}, not {torch.__version__} "
-            f"({_REBUILD})"
+            f"({_rebuild()})"
         )
     return None
 
