@@ -160,7 +160,7 @@ class Checkpointer(DetectionCheckpointer):
         if isinstance(weights, Mapping) and isinstance(weights.get("state_dict"), Mapping):
             raise ValueError(
                 f"Checkpoint {filename} is of another framework, its weights being under "
-                "'state_dict': convert it with tools/convert_checkpoint.py."
+                "'state_dict': convert it with `cascade-rpn convert`."
             )
         if not isinstance(weights, Mapping) or not weights:
             raise ValueError(f"Checkpoint {filename} has no weights under 'model': give another.")

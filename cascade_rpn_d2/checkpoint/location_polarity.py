@@ -162,5 +162,5 @@ def _unknown(why: str) -> str:
         "Whether its location branch was trained with exchanged labels, as mmdet >= 2.0 does, "
         f"cannot be told ({why}): it is kept as it is, at worst without being sparse. Other "
         "images, of the kind that it was trained on, may tell: give them to "
-        "tools/convert_checkpoint.py as --dataset images_dir:annotations.json."
+        "`cascade-rpn convert` as --data images_dir:annotations.json."
     )

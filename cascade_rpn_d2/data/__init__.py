@@ -2,7 +2,7 @@
 resumes exactly."""
 
 from .coco_file import AnnotationFileError
-from .coco_folder import num_classes, register_coco_folder
+from .coco_folder import find_dataset, num_classes, register_coco_folder
 from .demo import register_demo_dataset
 from .loader import build_train_loader
 from .mapper import DatasetMapper, UnreadableImageError
@@ -18,6 +18,7 @@ __all__ = [
     "ProposalFileError",
     "UnreadableImageError",
     "build_train_loader",
+    "find_dataset",
     "get_detection_dataset_with_proposals",
     "num_classes",
     "read_proposals",

@@ -77,6 +77,20 @@ def register_coco_folder(spec: str, name: str | None = None) -> str:
     return name
 
 
+def find_dataset(data: str) -> str:
+    """The registered name of what a command line calls a dataset.
+
+    Args:
+        data: a registered name, or ``images_dir:annotations.json``, which is registered.
+
+    Raises:
+        ValueError, FileNotFoundError: as :func:`register_coco_folder`. Whether a name without a
+            colon is registered is not asked here.
+    """
+    registered = data in DatasetCatalog.list() or ":" not in data
+    return data if registered else register_coco_folder(data)
+
+
 def num_classes(name: str) -> int:
     """Number of classes of a registered dataset.
 
@@ -170,4 +184,10 @@ def _report(name: str, json_file: Path, coco: CocoFile) -> None:
         )
 
 
-__all__ = ["AnnotationFileError", "num_classes", "register_coco_folder", "split_spec"]
+__all__ = [
+    "AnnotationFileError",
+    "find_dataset",
+    "num_classes",
+    "register_coco_folder",
+    "split_spec",
+]

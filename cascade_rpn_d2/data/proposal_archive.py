@@ -86,7 +86,7 @@ def read_index(path: Path) -> Index:
             if absent:
                 raise ProposalFileError(
                     f"{path} is no file of proposals, it has no '{absent[0]}': write one with "
-                    "tools/dump_proposals.py."
+                    "`cascade-rpn dump-proposals`."
                 )
             metadata = _metadata(path, _read_member(archive, "metadata"))
             ids = _read_member(archive, "ids")
@@ -218,7 +218,7 @@ def _metadata(path: Path, array: np.ndarray) -> dict[str, Any]:
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ProposalFileError(
             f"{path} is no file of proposals, its metadata are of something else: write one with "
-            "tools/dump_proposals.py."
+            "`cascade-rpn dump-proposals`."
         )
     if metadata.get("version") != VERSION:
         raise ProposalFileError(
@@ -235,7 +235,7 @@ def _unreadable(path: Path, error: Exception) -> Exception:
     if isinstance(error, zipfile.BadZipFile) and not zipfile.is_zipfile(path):
         return ProposalFileError(
             f"{path} is no file of proposals, or the end of it is missing: write one with "
-            "tools/dump_proposals.py, or copy it again."
+            "`cascade-rpn dump-proposals`, or copy it again."
         )
     kind = "its checksum is wrong" if isinstance(error, zipfile.BadZipFile | zlib.error) else error
     return ProposalFileError(

@@ -124,7 +124,7 @@ def pair_with_files(
     if not any(files):
         raise ValueError(
             f"No file of proposals is given for {', '.join(datasets)}: write it with "
-            "tools/dump_proposals.py and give it as --train-proposals or --test-proposals "
+            "`cascade-rpn dump-proposals` and give it as --train-proposals or --test-proposals "
             "(dataloader.*.dataset.proposal_files)."
         )
     if len(datasets) != len(files):
@@ -144,7 +144,7 @@ def _require_entries(name: str, path: str, images: list[dict], index: Index) -> 
         raise ValueError(
             f"{path} has no entry for {len(missing)} of the {len(images)} images of {name}, such "
             f"as {first['file_name']} (image_id {first['image_id']!r}): give the file of this "
-            "dataset, or write it with tools/dump_proposals.py."
+            "dataset, or write it with `cascade-rpn dump-proposals`."
         )
     for image in images:
         stem = known[str(image["image_id"])]
@@ -153,5 +153,5 @@ def _require_entries(name: str, path: str, images: list[dict], index: Index) -> 
             raise ValueError(
                 f"{path} is of other data than {name}: its image_id {image['image_id']!r} is "
                 f"{stem}, not {image['file_name']}; give the file of this dataset, or write it "
-                "with tools/dump_proposals.py."
+                "with `cascade-rpn dump-proposals`."
             )

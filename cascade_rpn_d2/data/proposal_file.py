@@ -168,14 +168,14 @@ def require_proposal_file(path: PathLike, *, allow_pickle: bool = False) -> Path
     file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(
-            f"There is no file of proposals at {file}: write it with tools/dump_proposals.py "
-            f"--config-file <config of the proposals> --dataset <dataset> --output {file}."
+            f"There is no file of proposals at {file}: write it with `cascade-rpn dump-proposals` "
+            f"--config-file <config of the proposals> --data <dataset> --output {file}."
         )
     if not allow_pickle and is_pickle(file):
         raise ProposalFileError(
             f"{file} is a pickle, and reading one runs whatever its author put into it: set "
             "allow_pickle=True (dataloader.*.dataset.allow_pickle=true) if you trust the file, or "
-            "write an .npz with tools/dump_proposals.py."
+            "write an .npz with `cascade-rpn dump-proposals`."
         )
     return file
 

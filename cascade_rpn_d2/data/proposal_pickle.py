@@ -74,7 +74,7 @@ def read_pickle(path: Path) -> tuple[list[Any], list[np.ndarray], list[np.ndarra
         if found is None:
             raise ProposalFileError(
                 f"{path} is no file of proposals, it has no '{name}': give one that Detectron2 "
-                "or tools/dump_proposals.py wrote."
+                "or `cascade-rpn dump-proposals` wrote."
             )
         parts[name] = list(found)
     sizes = {name: len(part) for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""How the command lines end up in every process of a run, and how they fail."""
+"""How the commands run in every process that they ask for, and how they fail."""
 
 from __future__ import annotations
 
@@ -6,24 +6,34 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 
+import torch
+
 from .launch import launch
 from .messages import mendable_message
 
 
-def run_command(tool: str, main: Callable[[Namespace], None], args: Namespace) -> None:
-    """Call ``main(args)`` in every process that the arguments ask for.
+def run_command(program: str, main: Callable[[Namespace], int | None], args: Namespace) -> int:
+    """Call ``main(args)``, in every process of a run if the arguments are of one.
 
     A failure that the user can mend ends the program with one sentence, others with a traceback.
 
     Args:
-        tool: name of the program, which the sentence begins with.
+        program: what the sentence begins with.
         main: importable by name, as it is started in new processes.
-        args: with ``num_gpus, num_machines, machine_rank, dist_url``.
+        args: with ``num_gpus, num_machines, machine_rank, dist_url`` if it may have several
+            processes; ``num_gpus`` None becomes 1 where there is a GPU.
+
+    Returns:
+        The exit status: what ``main`` returns, or 0.
 
     Raises:
-        SystemExit: with the sentence.
+        SystemExit: with the sentence, which is the exit status 1.
     """
     try:
+        if "num_gpus" not in args:
+            return main(args) or 0
+        if args.num_gpus is None:
+            args.num_gpus = int(torch.cuda.is_available())
         launch(
             main,
             (args,),
@@ -36,4 +46,5 @@ def run_command(tool: str, main: Callable[[Namespace], None], args: Namespace) -
         message = mendable_message(error)
         if message is None:
             raise
-        sys.exit(f"{tool}: {message}")
+        sys.exit(f"{program}: {message}")
+    return 0

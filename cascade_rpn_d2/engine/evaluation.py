@@ -93,7 +93,7 @@ def evaluate_checkpoint(
     if resume and checkpointer.has_checkpoint():
         path = checkpointer.get_checkpoint_file()
     if not path:
-        raise ValueError("There are no weights to evaluate: give train.init_checkpoint=<file>.")
+        raise ValueError("There are no weights to evaluate: give --weights <file>.")
     checkpointer.load(path, checkpointables=[])
     return evaluate(config, evaluated, name=name)
 

@@ -14,30 +14,25 @@ from detectron2.structures import BoxMode
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ..data import register_coco_folder
+from ..data import find_dataset
 from ..data.images import read_image
 from ..model_zoo import InputFormat
 
 
-def choose_dataset(
-    config: DictConfig, name: str | None = None, coco_folder: str | None = None
-) -> str:
+def choose_dataset(config: DictConfig, data: str | None = None) -> str:
     """The name of the dataset to look at.
 
     Args:
         config: whose first test dataset is taken if no other is given.
-        name: a registered dataset.
-        coco_folder: ``images_dir:annotations.json``, which is registered.
+        data: a registered dataset, or ``images_dir:annotations.json``, which is registered.
 
     Raises:
-        ValueError: if both are given, or there is none.
+        ValueError: if there is none.
         OSError: if the folder or the file cannot be read.
     """
-    if name and coco_folder:
-        raise ValueError(f"Give either the dataset '{name}' or the folder '{coco_folder}'.")
-    if coco_folder:
-        return register_coco_folder(coco_folder)
-    names = (name,) if name else InputFormat.from_config(config).datasets
+    if data:
+        return find_dataset(data)
+    names = InputFormat.from_config(config).datasets
     if not names:
         raise ValueError("The config names no test data: give a dataset, or images_dir:file.json.")
     return names[0]

@@ -1,4 +1,4 @@
-"""From files to pictures and a json of boxes: what ``tools/predict.py`` does.
+"""From files to pictures and a json of boxes: what ``cascade-rpn predict`` does.
 
 Frames of all sources run through the model as one stream of batches. What cannot be read is skipped
 and counted; the rest is done.
@@ -47,8 +47,8 @@ def predict_files(
     *,
     json_path: str | os.PathLike[str] | None = None,
     batch_size: int = 1,
-    min_score: float | None = None,
-    limit: int = 100,
+    score_threshold: float | None = None,
+    top_k: int = 100,
     categories: Categories | None = None,
 ) -> Summary:
     """Predict every frame of the sources, and write it with its boxes.
@@ -60,9 +60,9 @@ def predict_files(
             would be equal get a number.
         json_path: also write the boxes there, see :func:`coco_records`; its folder is made.
         batch_size: frames that are handed to the predictor at once.
-        min_score: keep boxes of at least this score, in [0, 1]; by default 0.5 for detections and 0
-            for proposals.
-        limit: keep at most so many boxes of a frame, the best.
+        score_threshold: keep boxes of at least this score, in [0, 1]; by default 0.5 for
+            detections and 0 for proposals.
+        top_k: keep at most so many boxes of a frame, the best.
         categories: the classes of a detector.
 
     Returns:
@@ -89,7 +89,7 @@ def predict_files(
             outputs = predictor([frame.image for frame in batch])
             for frame, output in zip(batch, outputs, strict=True):
                 summary.frames += 1
-                instances = best_instances(output, min_score, limit)
+                instances = best_instances(output, score_threshold, top_k)
                 summary.boxes += len(instances)
                 records += coco_records(instances, summary.frames, frame, categories)
                 writer.write(frame, draw(frame, instances, categories))
@@ -101,13 +101,13 @@ def predict_files(
     return summary
 
 
-def best_instances(output: dict[str, Any], min_score: float | None, limit: int) -> Instances:
+def best_instances(output: dict[str, Any], score_threshold: float | None, top_k: int) -> Instances:
     """The boxes of an output that are worth showing, best first, on the CPU.
 
     Args:
         output: ``{"instances": ...}`` or ``{"proposals": ...}`` of one image.
-        min_score: as of :func:`predict_files`.
-        limit: how many boxes at most.
+        score_threshold: as of :func:`predict_files`.
+        top_k: how many boxes at most.
 
     Returns:
         ``pred_boxes`` and ``scores``, and ``pred_classes`` and the like of a detector. The score of
@@ -115,7 +115,7 @@ def best_instances(output: dict[str, Any], min_score: float | None, limit: int) 
     """
     if "instances" in output:
         instances = output["instances"].to("cpu")
-        least = 0.5 if min_score is None else min_score
+        least = 0.5 if score_threshold is None else score_threshold
     else:
         proposals = output["proposals"].to("cpu")
         instances = Instances(
@@ -123,8 +123,8 @@ def best_instances(output: dict[str, Any], min_score: float | None, limit: int) 
             pred_boxes=proposals.proposal_boxes,
             scores=proposals.objectness_logits.sigmoid(),
         )
-        least = 0.0 if min_score is None else min_score
-    order = instances.scores.argsort(descending=True, stable=True)[:limit]
+        least = 0.0 if score_threshold is None else score_threshold
+    order = instances.scores.argsort(descending=True, stable=True)[:top_k]
     return instances[order[instances.scores[order] >= least]]
 
 

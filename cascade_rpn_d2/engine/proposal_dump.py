@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import instantiate
-from detectron2.data import DatasetCatalog, build_detection_test_loader
+from detectron2.data import build_detection_test_loader
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -28,7 +28,7 @@ from torch import nn
 
 from ..checkpoint import Checkpointer
 from ..checkpoint.atomic import remove_leftovers
-from ..data import register_coco_folder
+from ..data import find_dataset
 from ..data.proposal_file import (
     ProposalFile,
     check_suffix,
@@ -142,8 +142,7 @@ def records_to_propose_for(dataset: str) -> tuple[str, list[dict]]:
             apart; names an image.
         OSError: if its files cannot be read.
     """
-    registered = dataset in DatasetCatalog.list() or ":" not in dataset
-    name = dataset if registered else register_coco_folder(dataset)
+    name = find_dataset(dataset)
     records = load_records(name)
     seen: dict[str, dict] = {}
     kinds = set()

@@ -24,7 +24,7 @@ def draw_scores(
     *,
     class_names: Sequence[str] = (),
     columns: int = 3,
-    min_score: float = 0.5,
+    score_threshold: float = 0.5,
     width: int = 1120,
 ) -> RGBImage:
     """Draw detections with their scores: a row of whole objects, and a row of objects that are cut.
@@ -36,8 +36,8 @@ def draw_scores(
         records: Detectron2's dicts of its images.
         class_names: of the classes, as far as they are known.
         columns: detections of a row.
-        min_score: only detections that the classification scores as high are shown; what everyone
-            can see is wrong needs no second score.
+        score_threshold: only detections that the classification scores as high are shown; what
+            everyone can see is wrong needs no second score.
         width: pixels of the picture.
 
     Returns:
@@ -50,7 +50,7 @@ def draw_scores(
     classification = next(iter(found.scores.values()))
     shown = []
     for words, cut in (("whole", False), ("cut by the border", True)):
-        candidates = np.nonzero((found.cut == cut) & (classification >= min_score))[0]
+        candidates = np.nonzero((found.cut == cut) & (classification >= score_threshold))[0]
         for index in choose_examples(found, candidates, columns):
             number = int(found.classes[index])
             known = number < len(class_names)
@@ -68,7 +68,8 @@ def draw_scores(
     if not shown:
         raise ValueError(
             f"The classification scores none of the {len(found)} detections of an object "
-            f"{min_score:g} or higher: give --min-score {classification.max():.2f} or less."
+            f"{score_threshold:g} or higher: give --score-threshold {classification.max():.2f} or "
+            "less."
         )
     return draw_scored_boxes(shown, columns=columns, width=width)
 

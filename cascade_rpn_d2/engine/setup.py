@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 from detectron2.config import LazyConfig
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..data import num_classes, register_coco_folder
-from ..model_zoo import apply_overrides, get_config
+from ..data import find_dataset, num_classes
+from ..model_zoo import apply_overrides, find_weights, get_config
+from .labelled_images import load_records
 from .proposal_data import use_proposals
 from .tta import use_default_tta
 
@@ -31,6 +32,7 @@ def setup_config(
     config_file: str,
     overrides: Sequence[str] = (),
     *,
+    weights: str | None = None,
     train_data: str | None = None,
     test_data: str | None = None,
     train_proposals: str | None = None,
@@ -45,7 +47,9 @@ def setup_config(
     Args:
         config_file: name in the model zoo, or path of a LazyConfig file.
         overrides: ``key=value`` of existing keys, ``+key=value`` of new ones; they come last.
-        train_data: ``images_dir:annotations.json`` in COCO format to train on.
+        weights: file or URL, replaces ``train.init_checkpoint``.
+        train_data: what to train on: a registered dataset, or ``images_dir:annotations.json`` in
+            COCO format.
         test_data: the same, to evaluate on. See :func:`use_data` for one without the other.
         train_proposals: file of the proposals to train Fast R-CNN and its like on.
         test_proposals: the same, to evaluate on.
@@ -76,6 +80,8 @@ def setup_config(
         config.train.output_dir = output_dir
     if device is not None:
         config.train.device = device
+    if weights is not None:
+        config.train.init_checkpoint = find_weights(config_file, weights)
     if tta:
         use_default_tta(config)
     use_data(config, train_data, test_data)
@@ -106,24 +112,26 @@ def override(config: DictConfig, overrides: Sequence[str]) -> None:
 
 
 def use_data(config: DictConfig, train_data: str | None, test_data: str | None) -> None:
-    """Put folders in COCO format in the place of a config's datasets, and count their classes.
+    """Put other data in the place of a config's datasets, and count their classes.
 
     With ``train_data`` alone there is nothing left to evaluate on that has the same classes, so the
     run does not evaluate. With ``test_data`` alone only the evaluation changes.
 
     Args:
         config: changed in place.
-        train_data: ``images_dir:annotations.json``.
-        test_data: ``images_dir:annotations.json``.
+        train_data: a registered dataset, or ``images_dir:annotations.json`` in COCO format.
+        test_data: the same.
 
     Raises:
         OSError, ValueError: if the data cannot be read, or if a detector's classes differ between
             the two, or between ``test_data`` alone and the config.
     """
-    train_name = register_coco_folder(train_data) if train_data else None
+    train_name = find_dataset(train_data) if train_data else None
     if train_name:
         _require_objects(train_name)
-    test_name = register_coco_folder(test_data) if test_data else None
+    test_name = find_dataset(test_data) if test_data else None
+    if test_name:
+        load_records(test_name)  # a run would find out at its end that they are not there
     counted = [node for node in (config.model, config.model.get("roi_heads")) if _counts(node)]
     if train_name and test_name and counted:
         _require_equal_classes(train_name, test_name)
@@ -229,8 +237,10 @@ def _counts(node: Any) -> bool:
 
 
 def _require_objects(name: str) -> None:
-    records = DatasetCatalog.get(name)
-    if not any(not a.get("iscrowd", 0) for record in records for a in record["annotations"]):
+    records = load_records(name)
+    if not any(
+        not a.get("iscrowd", 0) for record in records for a in record.get("annotations", ())
+    ):
         raise ValueError(
             f"None of the {len(records)} images of --train-data has a box to learn from: give data "
             "with annotations that are no crowds and not empty."
@@ -239,8 +249,9 @@ def _require_objects(name: str) -> None:
 
 def _categories(name: str) -> list[dict[str, Any]]:
     metadata = MetadataCatalog.get(name)
-    ids = {index: id for id, index in metadata.thing_dataset_id_to_contiguous_id.items()}
-    return [{"id": ids[i], "name": label} for i, label in enumerate(metadata.thing_classes)]
+    to_index = metadata.get("thing_dataset_id_to_contiguous_id") or {}
+    ids = {index: id for id, index in to_index.items()}
+    return [{"id": ids.get(i, i + 1), "name": x} for i, x in enumerate(metadata.thing_classes)]
 
 
 def _require_equal_classes(train_name: str, test_name: str) -> None:

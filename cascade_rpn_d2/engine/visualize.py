@@ -1,8 +1,8 @@
-"""From the arguments of a command to a picture: what ``tools/visualize.py`` does.
+"""From the arguments of a command to a picture: what ``cascade-rpn visualize`` does.
 
 Every function loads models and images, writes a picture, and returns what to tell the user. A model
-is given as in :func:`.choose_models`, images as a registered ``dataset``, as ``data`` in the form
-``images_dir:annotations.json``, or as files (``input``); by default they are the test data of the
+is given as in :func:`.choose_models`, images as ``data`` (a registered dataset, or
+``images_dir:annotations.json``) or as files (``input``); by default they are the test data of the
 (first) config. All raise ``ValueError`` and ``OSError`` with a sentence that says what to do.
 """
 
@@ -46,11 +46,10 @@ def visualize_stages(
     output: str,
     device: str | None = None,
     input: Sequence[str] | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     num_images: int = 4,
     image_ids: Sequence[str] | None = None,
-    top: int | None = None,
+    top_k: int | None = None,
     width: int = 1120,
 ) -> str:
     """Draw the proposals of every stage of several models (Cascade RPN, Figures 4 and 5).
@@ -59,10 +58,10 @@ def visualize_stages(
         config_file, weights, model, overrides: see :func:`.choose_models`.
         output: file of the picture.
         device: where to run; a GPU if there is one by default.
-        input, dataset, data: the images.
+        input, data: the images.
         num_images: how many to show.
         image_ids: which images of the dataset to show, instead of some with few objects.
-        top: how many proposals of an image to show.
+        top_k: how many proposals of an image to show.
         width: pixels of the picture.
 
     Returns:
@@ -78,15 +77,15 @@ def visualize_stages(
         found = find_sources(input)
         sources = still_images(found, num_images)
         predictors = {m.name if named else "": m.load(device) for m in models}
-        drawn = draw_sources(predictors, sources, top=top or _TOP_OF_FILES, width=width)
+        drawn = draw_sources(predictors, sources, top=top_k or _TOP_OF_FILES, width=width)
         shown, total = len(sources), len(found)
     else:
-        records = load_records(choose_dataset(models[0].config(), dataset, data))
+        records = load_records(choose_dataset(models[0].config(), data))
         chosen = (
             pick_images(records, image_ids) if image_ids else choose_images(records, num_images)
         )
         predictors = {m.name if named else "": m.load(device) for m in models}
-        drawn = draw_records(predictors, chosen, top=top or _TOP_OF_DATASET, width=width)
+        drawn = draw_records(predictors, chosen, top=top_k or _TOP_OF_DATASET, width=width)
         shown, total = len(chosen), len(records)
     save_image(picture, drawn)
     return f"{shown} of {total} images in {picture}."
@@ -99,7 +98,6 @@ def visualize_sampling(
     output: str,
     device: str | None = None,
     input: Sequence[str] | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     image_id: str | None = None,
     cell: Sequence[str] | None = None,
@@ -112,7 +110,7 @@ def visualize_sampling(
         config_file, weights, overrides: of a model with an adaptive convolution.
         output: file of the picture.
         device: where to run; a GPU if there is one by default.
-        input, dataset, data: the image; of files the first.
+        input, data: the image; of files the first.
         image_id: which image of the dataset, instead of one with few objects.
         cell: cells as of :meth:`.Cell.parse`, of one level; that of the best proposal by default.
         deformable: config and weights of a model with learned offsets, for a panel of its own.
@@ -124,7 +122,7 @@ def visualize_sampling(
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     cells = [Cell.parse(text) for text in cell or ()]
-    image, what = _one_image(model, input, dataset, data, image_id)
+    image, what = _one_image(model, input, data, image_id)
     seen = trace(model.load(device), image)
     cells = cells or [best_cell(seen)]
     samplings = plain_samplings(seen, cells)
@@ -164,7 +162,6 @@ def visualize_targets(
     overrides: Sequence[str],
     output: str,
     device: str | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     max_images: int | None = None,
     first_stage: bool = False,
@@ -175,7 +172,7 @@ def visualize_targets(
         config_file, weights, overrides: of the model.
         output: file of the picture.
         device: where to run; a GPU if there is one by default.
-        dataset, data: the images and their objects.
+        data: the images and their objects.
         max_images: look at the first so many images only.
         first_stage: measure stage 1 only, which needs no weights.
 
@@ -184,7 +181,7 @@ def visualize_targets(
     """
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
-    name = choose_dataset(model.config(), dataset, data)
+    name = choose_dataset(model.config(), data)
     records = load_records(name)[:max_images]
     predictor = load_for_targets(model, device, first_stage_only=first_stage)
     targets = measure_targets(predictor, records, first_stage_only=first_stage)
@@ -214,7 +211,6 @@ def visualize_recall(
     overrides: Sequence[str],
     output: str,
     device: str | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     at: int = 100,
     numbers: Sequence[int] = NUMBERS,
@@ -226,7 +222,7 @@ def visualize_recall(
         config_file, weights, model, overrides: see :func:`.choose_models`.
         output: file of the picture; the values are written beside it as json.
         device: where to run; a GPU if there is one by default.
-        dataset, data: the images and their objects.
+        data: the images and their objects.
         at: number of proposals of the curve over IoU.
         numbers: of proposals of the curve over their number.
         batch_size: images at once.
@@ -237,7 +233,7 @@ def visualize_recall(
     models = choose_models(config_file, weights, model, overrides)
     picture = prepare_picture(output)
     values = prepare_file(picture.with_suffix(".json"), "recall.png")
-    name = choose_dataset(models[0].config(), dataset, data)
+    name = choose_dataset(models[0].config(), data)
     records = load_records(name)
     curves = {
         m.name: measure_recall(
@@ -262,7 +258,6 @@ def visualize_recall(
 def _one_image(
     model: ModelChoice,
     files: Sequence[str] | None,
-    dataset: str | None,
     data: str | None,
     image_id: str | None,
 ) -> tuple[npt.NDArray[np.uint8], Any]:
@@ -272,6 +267,6 @@ def _one_image(
             raise ValueError("An image id belongs to a dataset: leave it out with a file.")
         (source,) = still_images(find_sources(files), 1)
         return read_image(source.path), source.path
-    records = load_records(choose_dataset(model.config(), dataset, data))
+    records = load_records(choose_dataset(model.config(), data))
     (record,) = pick_images(records, [image_id]) if image_id else choose_images(records, 1)
     return read_record(record), record["file_name"]

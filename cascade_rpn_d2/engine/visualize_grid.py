@@ -26,7 +26,6 @@ def visualize_grid(
     output: str,
     device: str | None = None,
     input: Sequence[str] | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     image_id: str | None = None,
     detection: int | None = None,
@@ -39,7 +38,7 @@ def visualize_grid(
         config_file, weights, overrides: of a point-guided detector.
         output: file of the picture.
         device: where to run; a GPU if there is one by default.
-        input, dataset, data: the image; of files the first.
+        input, data: the image; of files the first.
         image_id: which image of the dataset, instead of one with few objects.
         detection, stage: see :func:`.draw_grid`.
         width: pixels of the picture.
@@ -50,7 +49,7 @@ def visualize_grid(
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     ids = None if image_id is None else [image_id]
-    (image,), _ = _given_images(model, input, dataset, data, ids, 1)
+    (image,), _ = _given_images(model, input, data, ids, 1)
     predictor = model.load(device)
     drawn = draw_grid(predictor, image, detection=detection, stage=stage, width=width)
     save_image(picture, drawn)
@@ -64,7 +63,6 @@ def visualize_refinement(
     output: str,
     device: str | None = None,
     input: Sequence[str] | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     num_images: int = 3,
     image_ids: Sequence[str] | None = None,
@@ -77,7 +75,7 @@ def visualize_refinement(
         config_file, weights, overrides: of a point-guided detector.
         output: file of the picture.
         device: where to run; a GPU if there is one by default.
-        input, dataset, data: the images.
+        input, data: the images.
         num_images: how many to show.
         image_ids: which images of the dataset to show, instead of some with few objects.
         pick: which box of an image, see :func:`.choose_detection`.
@@ -88,7 +86,7 @@ def visualize_refinement(
     """
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
-    images, total = _given_images(model, input, dataset, data, image_ids, num_images)
+    images, total = _given_images(model, input, data, image_ids, num_images)
     drawn, count = draw_refinement(model.load(device), images, pick=pick, width=width)
     save_image(picture, drawn)
     told = f"{count} of {total} images in {picture}."
@@ -103,11 +101,10 @@ def visualize_scores(
     overrides: Sequence[str],
     output: str,
     device: str | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     max_images: int | None = None,
     min_iou: float = 0.5,
-    min_score: float = 0.5,
+    score_threshold: float = 0.5,
     columns: int = 3,
     width: int = 1120,
 ) -> str:
@@ -117,10 +114,10 @@ def visualize_scores(
         config_file, weights, overrides: of a point-guided detector.
         output: file of the picture.
         device: where to run; a GPU if there is one by default.
-        dataset, data: the images and their objects.
+        data: the images and their objects.
         max_images: look at the first so many images only.
         min_iou: see :func:`.score_detections`.
-        min_score, columns: see :func:`.draw_scores`.
+        score_threshold, columns: see :func:`.draw_scores`.
         width: pixels of the picture.
 
     Returns:
@@ -129,7 +126,7 @@ def visualize_scores(
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     config = model.config()
-    name = choose_dataset(config, dataset, data)
+    name = choose_dataset(config, data)
     records = load_records(name)[:max_images]
     found = score_detections(model.load(device), records, min_iou=min_iou)
     drawn = draw_scores(
@@ -137,7 +134,7 @@ def visualize_scores(
         records,
         class_names=Categories.from_config(config).names,
         columns=columns,
-        min_score=min_score,
+        score_threshold=score_threshold,
         width=width,
     )
     save_image(picture, drawn)
@@ -153,7 +150,6 @@ def visualize_score_ious(
     overrides: Sequence[str],
     output: str,
     device: str | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     max_images: int | None = None,
     min_iou: float = 0.5,
@@ -164,7 +160,7 @@ def visualize_score_ious(
         config_file, weights, overrides: of a point-guided detector.
         output: file of the picture; the values are written beside it as json.
         device: where to run; a GPU if there is one by default.
-        dataset, data: the images and their objects.
+        data: the images and their objects.
         max_images: look at the first so many images only.
         min_iou: see :func:`.score_detections`.
 
@@ -174,7 +170,7 @@ def visualize_score_ious(
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     values = prepare_file(picture.with_suffix(".json"), "scores.png")
-    name = choose_dataset(model.config(), dataset, data)
+    name = choose_dataset(model.config(), data)
     records = load_records(name)[:max_images]
     found = score_detections(model.load(device), records, min_iou=min_iou)
     quality = correlations(found)
@@ -198,7 +194,6 @@ def visualize_score_ious(
 def _given_images(
     model: ModelChoice,
     files: Sequence[str] | None,
-    dataset: str | None,
     data: str | None,
     image_ids: Sequence[str] | None,
     count: int,
@@ -213,7 +208,7 @@ def _given_images(
             for source in still_images(found, count)
         ]
         return images, len(found)
-    records = load_records(choose_dataset(model.config(), dataset, data))
+    records = load_records(choose_dataset(model.config(), data))
     chosen = pick_images(records, image_ids) if image_ids else choose_images(records, count)
     images = [
         GivenImage(Path(record["file_name"]).name, read_record(record), record) for record in chosen

@@ -34,11 +34,10 @@ def visualize_anchors(
     output: str,
     device: str | None = None,
     input: Sequence[str] | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     num_images: int = 3,
     image_ids: Sequence[str] | None = None,
-    top: int = 50,
+    top_k: int = 50,
     width: int = 1120,
 ) -> str:
     """Draw where guided anchors are and which shape they have (Guided Anchoring, Figure 4).
@@ -47,10 +46,10 @@ def visualize_anchors(
         config_file, weights, overrides: of a model with guided anchors.
         output: file of the picture.
         device: where to run; a GPU if there is one by default.
-        input, dataset, data: the images.
+        input, data: the images.
         num_images: how many to show.
         image_ids: which images of the dataset to show, instead of some with few objects.
-        top: how many anchors of an image to draw.
+        top_k: how many anchors of an image to draw.
         width: pixels of the picture.
 
     Returns:
@@ -65,13 +64,13 @@ def visualize_anchors(
         images = [read_image(source.path) for source in still_images(found, num_images)]
         total = len(found)
     else:
-        records = load_records(choose_dataset(model.config(), dataset, data))
+        records = load_records(choose_dataset(model.config(), data))
         chosen = (
             pick_images(records, image_ids) if image_ids else choose_images(records, num_images)
         )
         images = [read_record(record) for record in chosen]
         total = len(records)
-    save_image(picture, draw_anchors(model.load(device), images, top=top, width=width))
+    save_image(picture, draw_anchors(model.load(device), images, top=top_k, width=width))
     return f"{len(images)} of {total} images in {picture}."
 
 
@@ -81,7 +80,6 @@ def visualize_anchor_shapes(
     overrides: Sequence[str],
     output: str,
     device: str | None = None,
-    dataset: str | None = None,
     data: str | None = None,
     max_images: int | None = None,
     baseline: str | None = None,
@@ -92,7 +90,7 @@ def visualize_anchor_shapes(
         config_file, weights, overrides: of a model with guided anchors.
         output: file of the picture; the values are written beside it as json.
         device: where to run; a GPU if there is one by default.
-        dataset, data: the images and their objects.
+        data: the images and their objects.
         max_images: look at the first so many images only.
         baseline: config of the anchors to compare with; by default those that an RPN would have in
             the place of the model's squares, in three aspect ratios.
@@ -108,7 +106,7 @@ def visualize_anchor_shapes(
         if baseline
         else sliding_window(model.config(), RPN_RATIOS)
     )
-    name = choose_dataset(model.config(), dataset, data)
+    name = choose_dataset(model.config(), data)
     records = load_records(name)[:max_images]
     found = measure_shapes(model.load(device), window, records)
     densities = shape_densities(found)
@@ -130,9 +128,8 @@ def visualize_iou(
     overrides: Sequence[str],
     output: str,
     device: str | None = None,
-    dataset: str | None = None,
     data: str | None = None,
-    limit: int = 1000,
+    top_k: int = 1000,
     batch_size: int = 4,
 ) -> str:
     """Plot how many proposals overlap with an object how well (Guided Anchoring, Figure 3).
@@ -141,8 +138,8 @@ def visualize_iou(
         config_file, weights, model, overrides: see :func:`.choose_models`.
         output: file of the picture; the values are written beside it as json.
         device: where to run; a GPU if there is one by default.
-        dataset, data: the images and their objects.
-        limit: best proposals of an image to look at.
+        data: the images and their objects.
+        top_k: best proposals of an image to look at.
         batch_size: images at once.
 
     Returns:
@@ -151,18 +148,18 @@ def visualize_iou(
     models = choose_models(config_file, weights, model, overrides)
     picture = prepare_picture(output)
     values = prepare_file(picture.with_suffix(".json"), "iou.png")
-    name = choose_dataset(models[0].config(), dataset, data)
+    name = choose_dataset(models[0].config(), data)
     records = load_records(name)
     found = {
-        m.name: measure_ious(m.load(device), records, limit, batch_size=batch_size) for m in models
+        m.name: measure_ious(m.load(device), records, top_k, batch_size=batch_size) for m in models
     }
     drawn = plot_iou_counts(
         {label: counts.per_image() for label, counts in found.items()},
         IOUS.tolist(),
-        title=f"best {limit} proposals an image",
+        title=f"best {top_k} proposals an image",
     )
     save_image(picture, drawn)
-    write_ious(values, name, limit, models, found)
+    write_ious(values, name, top_k, models, found)
     return (
         f"Proposals on {len(records)} images of '{name}' that overlap with an object:\n\n"
         f"{iou_table(found)}\n\nThe curves: {picture}, their values: {values}"

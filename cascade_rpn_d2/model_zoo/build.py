@@ -96,7 +96,7 @@ def find_weights(name: str, weights: str | os.PathLike[str] | None = None) -> st
         if not has_checkpoint(name):
             raise ValueError(
                 f"The zoo has no trained weights for '{name}': give the file of weights to use "
-                "(tools/train_net.py writes model_final.pth)."
+                "(`cascade-rpn train` writes model_final.pth)."
             )
         return get_checkpoint_file(name)
     text = os.fspath(weights)

@@ -79,7 +79,7 @@ def get_checkpoint_file(name: str) -> str:
         have = f"it has those of {alternatives(names)}" if names else "none yet"
         raise ValueError(
             f"The zoo has no trained weights for '{name}' ({have}): train it with "
-            "tools/train_net.py, or name a file of weights."
+            "`cascade-rpn train`, or name a file of weights."
         )
     file = PathManager.get_local_path(checkpoint.location)
     if not Path(file).is_file():

@@ -82,8 +82,8 @@ def require_images_suffice(config: DictConfig, name: str) -> None:
         if model.proposal_generator is None:
             raise ValueError(
                 f"The model of {name} has no proposal generator, it needs precomputed proposals "
-                "and cannot predict on images alone: evaluate it with tools/train_net.py "
-                "--eval-only and --test-proposals, or predict with a Faster R-CNN config."
+                "and cannot predict on images alone: evaluate it with `cascade-rpn eval` "
+                "and --test-proposals, or predict with a Faster R-CNN config."
             )
 
 

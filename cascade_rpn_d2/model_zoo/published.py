@@ -203,8 +203,7 @@ def _is_intact(folder: Path) -> bool:
 
 def _download(name: str, published: PublishedCheckpoint) -> str:
     advice = (
-        "download it by hand, convert it with tools/convert_checkpoint.py, and give the file of "
-        "weights"
+        "download it by hand, convert it with `cascade-rpn convert`, and give the file of weights"
     )
     try:
         file = PathManager.get_local_path(published.url)

@@ -1,4 +1,4 @@
-"""Test-time augmentation (`train_net.py --eval-only --tta`) of experiments without a `tta` of their
+"""Test-time augmentation (`cascade-rpn eval --tta`) of experiments without a `tta` of their
 own: what CPM R-CNN's authors test X-101-64x4d-DCN with.
 
 The view of the plain evaluation, 800/1333 unless the test mapper says otherwise, comes first.

@@ -1,7 +1,7 @@
 """CPM R-CNN, X-101-64x4d FPN with deformable convolutions, trained and tested at several scales,
 with soft-NMS: Table 7 (49.9 AP on test-dev).
 
-For the weights of `cpm_rcnn_x101_64x4d_dcn_ms_fpn_2x.py`, with `train_net.py --eval-only --tta`.
+For the weights of `cpm_rcnn_x101_64x4d_dcn_ms_fpn_2x.py`, with `cascade-rpn eval --tta`.
 """
 
 from ..common.tta import tta

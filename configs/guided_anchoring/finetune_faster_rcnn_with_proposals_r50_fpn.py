@@ -1,6 +1,6 @@
 """A trained Faster R-CNN fine-tuned on GA-RPN's proposals, R-50 FPN, 3 epochs: Table 3 (39.6 AP).
 
-tools/finetune_with_proposals.py makes the weights that it starts from.
+`cascade-rpn finetune` makes the weights that it starts from.
 """
 
 from ..common.schedules import lr_multiplier_finetune as lr_multiplier

@@ -36,7 +36,7 @@ def predictor():
 
 @pytest.fixture
 def records(tiny_data):
-    return load_records(choose_dataset(tiny_model("tiny_rpn").config(), None, tiny_data))
+    return load_records(choose_dataset(tiny_model("tiny_rpn").config(), tiny_data))
 
 
 def boxes(*sizes):

@@ -79,7 +79,7 @@ class _Constant:
 
 def test_nothing_to_evaluate_is_said(tiny_config):
     config = tiny_config("out")
-    with pytest.raises(ValueError, match=r"give train\.init_checkpoint"):
+    with pytest.raises(ValueError, match="give --weights"):
         evaluate_checkpoint(config)
     config.dataloader.evaluator = None
     with pytest.raises(ValueError, match="give --test-data"):

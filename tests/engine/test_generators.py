@@ -52,7 +52,7 @@ def test_a_generator_without_stages_has_one_entry(name):
 def test_a_dataset_is_run_through_in_order(name, tiny_data):
     model = tiny_model(name)
     predictor = model.load("cpu", trained=False)
-    records = load_records(choose_dataset(model.config(), None, tiny_data))
+    records = load_records(choose_dataset(model.config(), tiny_data))
     pairs = list(run_proposals(predictor, records, batch_size=2))
     assert [record["image_id"] for record, _ in pairs] == [0, 1, 2, 3, 4]
     for record, found in pairs:

@@ -74,7 +74,7 @@ def test_the_limit_keeps_the_best():
 def test_a_model_is_measured(name, tiny_data):
     model = tiny_model(name)
     predictor = model.load("cpu", trained=False)
-    records = load_records(choose_dataset(model.config(), None, tiny_data))
+    records = load_records(choose_dataset(model.config(), tiny_data))
     counts = measure_ious(predictor, records, 20, batch_size=2)
     expected = count_ious(run_proposals(predictor, records), 20)
     np.testing.assert_array_equal(counts.counts, expected.counts)

@@ -27,7 +27,7 @@ from tests.engine.tiny_models import tiny_model
 
 @pytest.fixture
 def dataset(tiny_data):
-    return choose_dataset(tiny_model("tiny_rpn").config(), None, tiny_data)
+    return choose_dataset(tiny_model("tiny_rpn").config(), tiny_data)
 
 
 @pytest.mark.parametrize("name", ["tiny_cascade_rpn", "tiny_cascade_faster_rcnn"])

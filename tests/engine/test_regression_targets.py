@@ -37,7 +37,7 @@ def rpn():
 
 @pytest.fixture
 def records(tiny_data):
-    return load_records(choose_dataset(tiny_model("tiny_rpn").config(), None, tiny_data))
+    return load_records(choose_dataset(tiny_model("tiny_rpn").config(), tiny_data))
 
 
 def anchor(generator, level: int, row: int, column: int, width: int) -> torch.Tensor:

@@ -63,5 +63,7 @@ def test_a_row_of_whole_objects_and_one_of_cut_ones(shown):
 
 
 def test_scores_too_low_to_be_shown(shown):
-    with pytest.raises(ValueError, match="none of the 6 .* 0.95 or higher: give --min-score 0.90"):
-        draw_scores(detections(), [10, 20], min_score=0.95)
+    with pytest.raises(
+        ValueError, match="none of the 6 .* 0.95 or higher: give --score-threshold 0.90"
+    ):
+        draw_scores(detections(), [10, 20], score_threshold=0.95)

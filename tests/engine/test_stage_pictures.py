@@ -28,7 +28,7 @@ def predictors():
 
 @pytest.fixture
 def records(tiny_data):
-    return load_records(choose_dataset(tiny_model("tiny_rpn").config(), None, tiny_data))
+    return load_records(choose_dataset(tiny_model("tiny_rpn").config(), tiny_data))
 
 
 def has(picture, color):

@@ -67,7 +67,7 @@ def test_boxes_in_stages(arguments, tiny_data):
 
 def test_scores_are_drawn_and_told(arguments, tiny_data):
     said = visualize_scores(
-        **arguments, data=tiny_data, max_images=3, min_iou=0.01, min_score=0.0, width=700
+        **arguments, data=tiny_data, max_images=3, min_iou=0.01, score_threshold=0.0, width=700
     )
     assert "on 3 images" in said and "| whole" in said and said.endswith(arguments["output"])
     assert drawn(arguments).shape[1] == 700

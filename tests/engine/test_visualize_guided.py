@@ -92,7 +92,7 @@ def test_overlaps_are_told_drawn_and_written(weights, tiny_data, tmp_path):
         output=output,
         device="cpu",
         data=tiny_data,
-        limit=50,
+        top_k=50,
     )
     assert "on 5 images" in said and "| GA-RPN" in said
     assert drawn(output).shape == (440, 640, 3)

@@ -11,7 +11,7 @@ for loader in (dataloader.train, dataloader.test):
     loader.mapper.precomputed_proposal_topk = 300
     loader.dataset = L(get_detection_dataset_with_proposals)(
         names=loader.dataset.names,
-        # A file for each dataset, which an experiment names; tools/dump_proposals.py writes them.
+        # A file for each dataset, which an experiment names, of `cascade-rpn dump-proposals`.
         proposal_files=None,
         filter_empty=loader.dataset.filter_empty,
         topk="${..mapper.precomputed_proposal_topk}",

@@ -1,0 +1,198 @@
+"""The options of the commands: every option that more than one of them has is named here alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+# What stands for a dataset on every command line.
+DATA = "a registered dataset, or images_dir:annotations.json in COCO format"
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1, from the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    # The model.
+    "--config-file": {"metavar": "CONFIG", "help": "name in the zoo, or path of a LazyConfig"},
+    "--weights": {
+        "metavar": "FILE",
+        "help": "checkpoint file or URL; default: the zoo's for that config",
+    },
+    # What it reads.
+    "--train-data": {"metavar": "DATA", "help": f"what to train on: {DATA}"},
+    "--test-data": {"metavar": "DATA", "help": f"what to evaluate on: {DATA}"},
+    "--data": {"metavar": "DATA", "help": DATA},
+    "--train-proposals": {
+        "metavar": "FILE",
+        "help": "file of `cascade-rpn dump-proposals` to train Fast R-CNN on",
+    },
+    "--test-proposals": {
+        "metavar": "FILE",
+        "help": "file of `cascade-rpn dump-proposals` to evaluate Fast R-CNN on",
+    },
+    "--input": {"nargs": "+", "metavar": "PATH", "help": "images, folders or patterns"},
+    "--num-images": {"type": positive, "metavar": "N", "help": "how many images to show"},
+    "--image-id": {"metavar": "ID", "help": "id of the dataset's image to show"},
+    "--image-ids": {"nargs": "+", "metavar": "ID", "help": "ids of the dataset's images to show"},
+    "--max-images": {
+        "type": positive,
+        "metavar": "N",
+        "help": "use the first so many images only",
+    },
+    # What it writes.
+    "--output": {"metavar": "FILE", "help": "file to write"},
+    "--output-dir": {
+        "metavar": "FOLDER",
+        "help": "folder of checkpoints, metrics and results (default: train.output_dir)",
+    },
+    "--width": {
+        "type": positive,
+        "default": 1120,
+        "metavar": "PIXELS",
+        "help": "width of the figure (default: %(default)s)",
+    },
+    # Which boxes.
+    "--top-k": {
+        "type": positive,
+        "metavar": "N",
+        "help": "maximum number of boxes per image, the best",
+    },
+    "--score-threshold": {
+        "type": float,
+        "metavar": "SCORE",
+        "help": "minimum score of a box, between 0 and 1",
+    },
+    "--min-iou": {
+        "type": float,
+        "default": 0.5,
+        "metavar": "IOU",
+        "help": "a detection that overlaps less with every object is not counted "
+        "(default: %(default)s)",
+    },
+    # Where it runs.
+    "--device": {"help": "such as cpu or cuda:1; default: a GPU if there is one"},
+    "--batch-size": {
+        "type": positive,
+        "default": 4,
+        "metavar": "N",
+        "help": "images at once (default: %(default)s)",
+    },
+    "--num-gpus": {
+        "type": int,
+        "metavar": "N",
+        "help": "GPUs of this machine, 0 for the CPU; default: 1 if there is one",
+    },
+    "--num-machines": {"type": int, "default": 1, "metavar": "N", "help": "default: %(default)s"},
+    "--machine-rank": {
+        "type": int,
+        "default": 0,
+        "metavar": "RANK",
+        "help": "which of the machines this is, from 0",
+    },
+    "--dist-url": {
+        "default": "auto",
+        "metavar": "URL",
+        "help": "where several machines meet, tcp://<first>:<port>",
+    },
+    "--resume": {
+        "action": "store_true",
+        "help": "go on from the last checkpoint of the output folder, if there is one",
+    },
+    "--tta": {
+        "action": "store_true",
+        "help": "merge the detections at several image sizes, each also mirrored (tta.*)",
+    },
+}
+LAUNCH = ("--num-gpus", "--num-machines", "--machine-rank", "--dist-url")
+
+_OVERRIDE = re.compile(r"[+~]?[A-Za-z_][\w.\[\]]*=")
+
+
+def add_options(parser: Any, *names: str, **changes: Any) -> None:
+    """Add options of the table.
+
+    Args:
+        parser: an ``ArgumentParser``, or a group of one.
+        names: of the options.
+        changes: what differs here, such as ``required=True`` or a help text that says more; they
+            hold for all the names.
+    """
+    for name in names:
+        parser.add_argument(name, **(OPTIONS[name] | changes))
+
+
+def add_overrides(parser: argparse.ArgumentParser, of: str = "the config") -> None:
+    """Add ``key=value`` changes to a config, which may stand anywhere among the options."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help=f"changes to {of}; `+key=value` adds a new key",
+    )
+
+
+class Parser(argparse.ArgumentParser):
+    """Understands options and overrides in any order, overrides after ``--input a b`` included."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **arguments)
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The arguments; ends the program with status 2 and one sentence if they do not work."""
+        if not any(action.dest == "overrides" for action in self._actions):
+            return self.parse_intermixed_args(words)
+        overrides, rest = self._split_overrides(words)
+        args = self.parse_intermixed_args(rest)
+        args.overrides = [*overrides, *args.overrides]
+        return args
+
+    def _split_overrides(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The overrides, and the other words.
+
+        Options keep the values that they need; one that takes any number keeps its first value, and
+        those after it that are files.
+        """
+        overrides: list[str] = []
+        rest: list[str] = []
+        needed, takes_more = 0, False  # values of the option that is being read
+        for word in words:
+            if needed:
+                needed -= 1
+            elif word.startswith("-") and not _is_number(word):
+                needed, takes_more = self._values_of(word)
+            elif _OVERRIDE.match(word) and not (takes_more and os.path.exists(word)):
+                overrides.append(word)
+                continue
+            rest.append(word)
+        return overrides, rest
+
+    def _values_of(self, word: str) -> tuple[int, bool]:
+        """How many values an option needs to follow it, and whether it takes any number."""
+        name, has_value, _ = word.partition("=")
+        known = self._option_string_actions
+        found = (
+            [known[name]] if name in known else [a for o, a in known.items() if o.startswith(name)]
+        )
+        if not found or has_value:
+            return 0, False
+        nargs = found[0].nargs
+        if isinstance(nargs, int):
+            return nargs, False
+        return 1, nargs == "+"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

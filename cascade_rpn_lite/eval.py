@@ -1,0 +1,32 @@
+"""Evaluate a config with trained weights: the zoo's, those of a file, or those of a run.
+
+    cascade-rpn eval --config-file demo/cascade_rpn.py
+    cascade-rpn eval --config-file output/mine/config.yaml --weights output/mine/model_final.pth \\
+        --test-data photos/val:val.json
+    cascade-rpn eval --config-file my_config.py --weights model_final.pth --tta \\
+        "tta.min_sizes=[600,1000,1200]"
+
+The results are printed and written to <output folder>/evaluation.json, or evaluation_tta.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from . import train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    train.add_arguments(parser, evaluates=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate in this process of the run."""
+    from cascade_rpn_d2.model_zoo import get_checkpoint_file, has_checkpoint
+
+    stated = any(text.startswith("train.init_checkpoint=") for text in args.overrides)
+    if not (args.weights or args.resume or stated) and has_checkpoint(args.config_file):
+        args.weights = get_checkpoint_file(args.config_file)
+    args.eval_only = True
+    train.run(args)

@@ -1,0 +1,77 @@
+"""Train a config: on the CPU, on GPUs of one or more machines, or under torchrun.
+
+    cascade-rpn train --config-file cascade_rpn/cascade_rpn_r50_fpn_1x.py --num-gpus 8
+    cascade-rpn train --config-file demo/cascade_rpn.py --num-gpus 0 train.max_iter=100
+    cascade-rpn train --config-file small/cascade_rpn_r18_fpn_1k.py \\
+        --train-data photos/train:train.json --test-data photos/val:val.json optimizer.lr=0.0025
+    torchrun --nproc-per-node 8 --no-python cascade-rpn train --config-file my_config.py --resume
+
+A run that was stopped goes on with --resume, exactly as if it had not been.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from .arguments import LAUNCH, add_options, add_overrides
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -> None:
+    """Add the options; ``evaluates`` leaves out those of a training."""
+    add_options(parser, "--config-file", required=True)
+    if evaluates:
+        add_options(
+            parser,
+            "--weights",
+            help="checkpoint file or URL; default: the zoo's for that config, or else its "
+            "train.init_checkpoint",
+        )
+        add_options(parser, "--resume", help="evaluate the last checkpoint of the output folder")
+    else:
+        add_options(
+            parser,
+            "--weights",
+            help="checkpoint file or URL to start from; default: train.init_checkpoint",
+        )
+        add_options(parser, "--resume")
+        parser.add_argument(
+            "--eval-only",
+            action="store_true",
+            help="evaluate train.init_checkpoint instead, as Detectron2's tools do; "
+            "`cascade-rpn eval` is the same for trained weights of the zoo or of a file",
+        )
+    add_options(parser, "--tta", **({} if evaluates else {"help": _TTA_WITH_EVAL_ONLY}))
+    add_options(parser, "--train-data", "--test-data", "--train-proposals", "--test-proposals")
+    add_options(parser, "--output-dir", *LAUNCH)
+    add_overrides(parser)
+
+
+_TTA_WITH_EVAL_ONLY = "with --eval-only: merge the detections at several image sizes, mirrored too"
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse arguments that do not go together."""
+    if args.tta and not args.eval_only:
+        parser.error("--tta changes how a detector is evaluated: give it with --eval-only")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, or evaluate with ``--eval-only``, in this process of the run."""
+    from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
+
+    config = setup_config(
+        args.config_file,
+        args.overrides,
+        weights=args.weights,
+        train_data=args.train_data,
+        test_data=args.test_data,
+        train_proposals=args.train_proposals,
+        test_proposals=args.test_proposals,
+        output_dir=args.output_dir,
+        device="cpu" if args.num_gpus == 0 else None,
+        tta=args.tta,
+    )
+    if args.eval_only:
+        evaluate_checkpoint(config, resume=args.resume, tta=args.tta)
+    else:
+        train(config, resume=args.resume)

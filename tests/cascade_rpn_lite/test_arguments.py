@@ -1,0 +1,110 @@
+"""The table of options, and how they and overrides are told apart."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import defaultdict
+
+import pytest
+
+from cascade_rpn_lite import visualize
+from cascade_rpn_lite.arguments import OPTIONS, Parser, add_options, add_overrides, positive
+from cascade_rpn_lite.cli import COMMANDS
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command, and of every figure."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for name, command in COMMANDS.items():
+        if name != "visualize":
+            found[name] = Parser(prog=name)
+            command.load().add_arguments(found[name])
+    for name in visualize.FIGURES:
+        found[f"visualize {name}"] = visualize.figure_parser(name, "visualize")
+    return found
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[str]:
+    return [s for action in parser._actions for s in action.option_strings if s not in ("-h",)]
+
+
+def test_what_two_commands_have_is_named_in_the_table_alone():
+    users = defaultdict(set)
+    for name, parser in parsers().items():
+        for option in options_of(parser):
+            users[option].add(name.split()[0])
+    shared = {option for option, names in users.items() if len(names) > 1} - {"--help"}
+    assert shared <= set(OPTIONS)
+    assert set(OPTIONS) <= set(users)
+
+
+@pytest.mark.parametrize("old", ["--topk", "--top", "--limit", "--dataset", "--set", "--min-score"])
+def test_one_thing_has_one_name(old):
+    assert all(old not in options_of(parser) for parser in parsers().values())
+
+
+def test_an_option_of_the_table_means_the_same_everywhere():
+    for name, parser in parsers().items():
+        for action in parser._actions:
+            for option in set(action.option_strings) & set(OPTIONS):
+                known = OPTIONS[option]
+                assert action.type == known.get("type"), (name, option)
+                if "action" in known:
+                    assert action.nargs == 0, (name, option)
+
+
+def test_every_config_takes_overrides():
+    for name, parser in parsers().items():
+        if "--config-file" in options_of(parser):
+            assert "overrides" in {action.dest for action in parser._actions}, name
+
+
+@pytest.fixture
+def parser() -> Parser:
+    parser = Parser(prog="it")
+    parser.add_argument("table")
+    parser.add_argument("--rows", nargs="+", default=[])
+    parser.add_argument("--numbers", nargs="+", type=int)
+    add_options(parser, "--input", "--weights", "--resume")
+    add_overrides(parser)
+    return parser
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "t a.b=1 --weights w --input i j --resume c=2",
+        "a.b=1 t --input i j --weights w c=2 --resume",
+        "--resume --input i j a.b=1 c=2 --weights w t",
+        "c=2 --weights w --input i j a.b=1 --resume t",
+    ],
+)
+def test_options_and_overrides_stand_in_any_order(parser, words):
+    args = parser.parse(words.split())
+    assert (args.table, args.weights, args.input, args.resume) == ("t", "w", ["i", "j"], True)
+    assert sorted(args.overrides) == ["a.b=1", "c=2"]
+
+
+def test_an_override_is_none_of_several_numbers(parser):
+    args = parser.parse("t --numbers 1 2 train.max_iter=3 --rows -1 x=[1,2] +new.key=4".split())
+    assert args.numbers == [1, 2] and args.rows == ["-1"]
+    assert args.overrides == ["train.max_iter=3", "x=[1,2]", "+new.key=4"]
+
+
+def test_values_that_look_like_overrides_are_left_to_their_option(parser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b=2.jpg").touch()
+    args = parser.parse(["t", "--weights", "a=1.pth", "--input", "c=3", "b=2.jpg", "d=4"])
+    assert (args.weights, args.input, args.overrides) == ("a=1.pth", ["c=3", "b=2.jpg"], ["d=4"])
+
+
+def test_a_name_with_spaces_is_no_override(parser):
+    assert parser.parse(["t", "--rows", "1", "gamma = 0.3"]).rows == ["1", "gamma = 0.3"]
+
+
+@pytest.mark.parametrize("text", ["0", "-1"])
+def test_a_number_of_things_is_positive(text):
+    assert positive("3") == 3
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"not {text}")):
+        positive(text)
