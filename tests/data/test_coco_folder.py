@@ -10,7 +10,12 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.evaluation import COCOEvaluator
 
-from cascade_rpn_d2.data import AnnotationFileError, num_classes, register_coco_folder
+from cascade_rpn_d2.data import (
+    AnnotationFileError,
+    find_dataset,
+    num_classes,
+    register_coco_folder,
+)
 from cascade_rpn_d2.data.coco_folder import split_spec
 
 
@@ -127,6 +132,17 @@ def test_a_bad_spec_says_what_to_write(write, content, tmp_path, spec, message):
     with pytest.raises(ValueError, match=message) as error:
         register_coco_folder(spec.format(root=tmp_path / "data"))
     assert "write images_dir:annotations.json" in str(error.value)
+
+
+def test_a_dataset_is_found_by_its_name_or_its_folder(write, content):
+    spec = write(content)
+    assert find_dataset(spec) == register_coco_folder(spec)
+    assert find_dataset("coco_2017_val") == "coco_2017_val"
+    DatasetCatalog.register("of:colons", lambda: [])
+    assert find_dataset("of:colons") == "of:colons"
+    DatasetCatalog.remove("of:colons")
+    with pytest.raises(ValueError, match="write images_dir:annotations.json"):
+        find_dataset("nowhere:to_be.json")
 
 
 def test_number_of_classes_of_an_unknown_dataset():

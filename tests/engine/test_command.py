@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 import pytest
+import torch
 
 from cascade_rpn_d2.engine.command import run_command
 
@@ -19,8 +20,19 @@ def _not_under_torchrun(monkeypatch):
 
 def test_main_is_given_the_arguments():
     seen = []
-    run_command("tool.py", seen.append, ARGS)
+    assert run_command("tool.py", seen.append, ARGS) == 0
     assert seen == [ARGS]
+
+
+def test_a_gpu_is_used_where_there_is_one_unless_told_otherwise():
+    seen = []
+    run_command("tool.py", seen.append, Namespace(**{**vars(ARGS), "num_gpus": None}))
+    assert seen[0].num_gpus == int(torch.cuda.is_available())
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (1, 1)])
+def test_a_command_of_one_process_returns_its_status(returned, status):
+    assert run_command("tool.py", lambda args: returned, Namespace(device="cpu")) == status
 
 
 def test_what_can_be_mended_is_one_sentence():

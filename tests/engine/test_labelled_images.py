@@ -33,10 +33,7 @@ def test_the_test_data_of_the_config_unless_others_are_given(tiny_data):
     config = tiny_model("tiny_rpn").config()
     assert choose_dataset(config) == "coco_2017_val"
     assert choose_dataset(config, "mine") == "mine"
-    own = choose_dataset(config, None, tiny_data)
-    assert len(load_records(own)) == 5
-    with pytest.raises(ValueError, match="either the dataset 'a' or the folder 'b:c'"):
-        choose_dataset(config, "a", "b:c")
+    assert len(load_records(choose_dataset(config, tiny_data))) == 5
     config.dataloader.test.dataset.names = []
     with pytest.raises(ValueError, match="names no test data"):
         choose_dataset(config)

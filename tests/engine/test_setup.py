@@ -129,6 +129,26 @@ def test_data_on_the_command_line_set_names_and_number_of_classes(detector, tmp_
     ]
 
 
+def test_registered_datasets_are_data_too(detector):
+    config = detector
+    use_data(config, "cascade_rpn_demo_train", "cascade_rpn_demo_val")
+    assert config.dataloader.train.dataset.names == "cascade_rpn_demo_train"
+    assert config.dataloader.test.dataset.names == "cascade_rpn_demo_val"
+    classes = num_classes("cascade_rpn_demo_train")
+    assert config.model.roi_heads.num_classes == classes == len(config.train.categories)
+    for part in ({"train_data": "absent"}, {"test_data": "absent"}):
+        with pytest.raises(ValueError, match="No dataset is registered as 'absent'"):
+            setup_config(TINY_CONFIG, **part)
+
+
+def test_weights_to_start_from_are_there(tmp_path):
+    (tmp_path / "w.pth").touch()
+    weights = str(tmp_path / "w.pth")
+    assert setup_config(TINY_CONFIG, weights=weights).train.init_checkpoint == weights
+    with pytest.raises(FileNotFoundError, match="no file of weights at 'absent.pth'"):
+        setup_config(TINY_CONFIG, weights="absent.pth")
+
+
 def test_training_data_alone_leave_nothing_to_evaluate_on(detector, tmp_path, caplog):
     use_data(detector, folder(tmp_path / "train", "cat"), None)
     assert detector.dataloader.evaluator is None

@@ -241,6 +241,7 @@ def test_a_resnet_is_made_of_them_as_of_detectron2s():
     assert trunk.output_shape()["res2"].stride == 8
 
 
+@pytest.mark.slow
 def test_nothing_compiled_of_detectron2_is_needed(repository):
     code = "sys.modules['detectron2._C'] = None; sys.exit(pytest.main(sys.argv[1:]))"
     tests = ["tests/modeling/backbone/test_deform_resnet.py", "tests/model_zoo/test_experiments.py"]
