@@ -168,8 +168,8 @@ def require_proposal_file(path: PathLike, *, allow_pickle: bool = False) -> Path
     file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(
-            f"There is no file of proposals at {file}: write it with `cascade-rpn dump-proposals` "
-            f"--config-file <config of the proposals> --data <dataset> --output {file}."
+            f"There is no file of proposals at {file}: write it with `cascade-rpn dump-proposals "
+            f"--config-file <config of the proposals> --data <dataset> --output {file}`."
         )
     if not allow_pickle and is_pickle(file):
         raise ProposalFileError(

@@ -200,7 +200,7 @@ def test_a_pickle_that_would_run_code_is_refused(folder):
 
 def test_a_checkpoint_of_another_framework_is_told_from_a_damaged_one(folder):
     torch.save({"meta": {"epoch": 12}, "state_dict": make_model().state_dict()}, folder / "mm.pth")
-    with pytest.raises(ValueError, match="another framework.*tools/convert_checkpoint.py"):
+    with pytest.raises(ValueError, match="another framework.*`cascade-rpn convert`"):
         load(folder / "mm.pth")
 
 

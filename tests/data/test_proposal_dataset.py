@@ -105,7 +105,7 @@ def test_each_of_several_datasets_has_its_own_file(write, content, dump):
 
 @pytest.mark.parametrize("none", [None, [], ""])
 def test_no_file_is_said_with_what_to_do(name, none):
-    with pytest.raises(ValueError, match=r"dump_proposals\.py and give it as --train-proposals"):
+    with pytest.raises(ValueError, match="dump-proposals` and give it as --train-proposals"):
         get_detection_dataset_with_proposals(name, none)
 
 

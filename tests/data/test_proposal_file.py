@@ -114,7 +114,9 @@ def test_no_images_are_a_file_too(tmp_path):
 
 
 def test_a_file_that_is_not_there_says_how_to_make_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no file of proposals at .*dump_proposals\.py"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no file of proposals at .*cascade-rpn dump-proposals"
+    ):
         read_proposals(tmp_path / "absent.npz")
 
 

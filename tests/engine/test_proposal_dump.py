@@ -314,7 +314,7 @@ def test_fast_rcnn_trains_and_is_evaluated_on_a_dump(dump, tiny_config, tmp_path
 
 def test_files_that_do_not_fit_stop_a_run_before_it_begins(dump, tiny_config, tmp_path):
     config = fast_rcnn(tiny_config("run"), str(tmp_path / "p.npz"))
-    with pytest.raises(FileNotFoundError, match=r"tools/dump_proposals\.py"):
+    with pytest.raises(FileNotFoundError, match="cascade-rpn dump-proposals"):
         train(config)
     dump()
     config.dataloader.test.dataset.names = "cascade_rpn_demo_val"

@@ -116,7 +116,7 @@ def test_without_a_network_the_message_says_what_to_do(source, monkeypatch, cach
     with pytest.raises(OSError, match="Cannot download .*'tiny_rpn.py' from http.*refused") as info:
         model_zoo.get_predictor_cfg("tiny_rpn")
     text = str(info.value)
-    assert "tools/convert_checkpoint.py" in text and "\n" not in text and not cache.exists()
+    assert "cascade-rpn convert" in text and "\n" not in text and not cache.exists()
     publish(monkeypatch, source)
     source.unlink()
     with pytest.raises(FileNotFoundError, match="There is no .*tiny.pth with the weights of"):
