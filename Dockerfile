@@ -1,7 +1,7 @@
 # The command cascade-rpn in an image, for CPUs:
 #
 #   docker build -t cascade-rpn .
-#   docker run --rm -v "$PWD:/data" cascade-rpn \
+#   docker run --rm --user "$(id -u):$(id -g)" -e HOME=/tmp -v "$PWD:/data" cascade-rpn \
 #       predict --config-file demo/cascade_rpn.py --input photos/ --output drawn/
 #
 # What a command reads and writes is in the folder mounted at /data. To train, add --ipc=host: the
@@ -15,10 +15,9 @@
 ARG BASE=python:3.13-slim
 FROM ${BASE}
 
-# A C++ compiler for the kernels, git to fetch Detectron2; opencv-python-headless brings its own
-# libraries and needs zlib alone.
+# A C++ compiler for the kernels, and git to fetch Detectron2.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates g++ git make zlib1g \
+    && apt-get install --yes --no-install-recommends ca-certificates g++ git make \
     && rm -rf /var/lib/apt/lists/*
 
 # The environment .venv: the pinned packages, Detectron2 from GitHub or else from the package index,

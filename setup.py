@@ -2,12 +2,13 @@
 
 The extension is compiled against the torch that is installed, so install with
 ``pip install --no-build-isolation .``. C++ is always compiled. CUDA is compiled when torch is a
-CUDA build and its nvcc is found, with or without a GPU in the machine. Where the compiler fails,
-the package is installed without the extension and runs on slower pure torch.
+CUDA build and its nvcc is found, with or without a GPU in the machine. Where nvcc fails, there is
+an extension without CUDA; where the C++ compiler fails, there is none, and the package runs on
+slower pure torch.
 
 Environment:
-    CASCADE_RPN_COMPILE: 1 compiles the extension or fails saying why not, 0 never compiles it and
-        needs no torch to build.
+    CASCADE_RPN_COMPILE: 1 compiles the extension or fails saying why not, 0 does not compile it and
+        needs no torch to build (in a checkout, a library of an earlier build stays).
     FORCE_CUDA: 1 compiles CUDA or fails saying why not, 0 never compiles it.
     TORCH_CUDA_ARCH_LIST: GPU architectures, e.g. "8.6;9.0+PTX"; by default those of the GPUs at
         hand, or a short list for current ones.
@@ -60,7 +61,7 @@ CAPTIONED_PICTURE = re.compile(r"!\[[^\[\]]*\]\(([^)\s]+)\)\n\n\*[^*]+\*\n\n")
 DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"
 
 
-def wish(variable: str) -> str:
+def requested(variable: str) -> str:
     """What a variable of the environment asks for: "0", "1" or, where it is not set, ""."""
     value = os.environ.get(variable, "")
     if value not in ("", "0", "1"):
@@ -131,12 +132,12 @@ def why_no_cuda() -> str | None:
 def with_cuda() -> bool:
     """Whether to compile CUDA, by FORCE_CUDA or else by what is there."""
     reason = why_no_cuda()
-    if wish("FORCE_CUDA") == "1" and reason:
+    if requested("FORCE_CUDA") == "1" and reason:
         sys.exit(f"FORCE_CUDA=1, but CUDA cannot be compiled: {reason}.")
-    return wish("FORCE_CUDA") != "0" and reason is None
+    return requested("FORCE_CUDA") != "0" and reason is None
 
 
-def extension() -> Extension:
+def extension(cuda: bool) -> Extension:
     """The library cascade_rpn_d2/_C.abi3.so. It sets no -std: torch knows which one it needs."""
     import torch
     from torch.utils.cpp_extension import CppExtension, CUDAExtension
@@ -149,7 +150,7 @@ def extension() -> Extension:
         cxx_flags.append("-fopenmp")
     headers = [*SOURCES.glob("**/*.h"), *SOURCES.glob("**/*.cuh")]
     arguments = {"py_limited_api": True, "depends": sorted(map(str, headers))}
-    if not with_cuda():
+    if not cuda:
         return CppExtension(
             LIBRARY,
             sorted(map(str, sources)),
@@ -169,14 +170,32 @@ def extension() -> Extension:
 
 
 class BuildExtension(build_ext):
-    """Has torch's command build the extension; where its compiler fails, there is none."""
+    """Has torch's command build the extension: without CUDA where that fails, and where its C++
+    fails too, not at all."""
 
     def run(self) -> None:
         demand_torch()
         find_cuda_home()
+        for cuda in (True, False) if with_cuda() else (False,):
+            failure = self.build(extension(cuda))
+            if failure is None:
+                return
+            for demand in ("CASCADE_RPN_COMPILE", "FORCE_CUDA"):
+                if requested(demand) == "1":
+                    sys.exit(f"{demand}=1, but the operators cannot be compiled: {failure}.")
+            instead = "without CUDA" if cuda else "on slower pure torch"
+            print(
+                f"cascade_rpn_d2 will run its operators {instead}, as they could not be compiled: "
+                f"{failure}.",
+                file=sys.stderr,
+            )
+        self.leave_out()
+
+    def build(self, module: Extension) -> str | None:
+        """Builds it; returns why it could not be built, in one line."""
         from torch.utils.cpp_extension import BuildExtension as TorchBuildExtension
 
-        self.distribution.ext_modules = [extension()]
+        self.distribution.ext_modules = [module]
         command = TorchBuildExtension(self.distribution)
         for option in ("build_lib", "build_temp", "inplace", "editable_mode", "parallel", "debug"):
             setattr(command, option, getattr(self, option))
@@ -184,16 +203,14 @@ class BuildExtension(build_ext):
         try:
             command.run()
         except COMPILER_FAILURES as error:
-            reason = str(error).partition("\n")[0].rstrip(".")
-            for demand in ("CASCADE_RPN_COMPILE", "FORCE_CUDA"):
-                if wish(demand) == "1":
-                    sys.exit(f"{demand}=1, but the operators cannot be compiled: {reason}.")
-            print(
-                "cascade_rpn_d2 will run its operators on slower pure torch, as they could not be "
-                f"compiled: {reason}.",
-                file=sys.stderr,
-            )
-            self.leave_out()
+            # torch hands over some of its messages with their values beside them.
+            template, *values = map(str, error.args) if error.args else [str(error)]
+            try:
+                text = template % tuple(values)
+            except TypeError:
+                text = str(error)
+            return text.partition("\n")[0].rstrip(".")
+        return None
 
     def leave_out(self) -> None:
         """Forgets the extension, with the library of an earlier build."""
@@ -268,7 +285,7 @@ setup(
     ],
     # It stands for the extension() that is built.
     ext_modules=[Extension(LIBRARY, [], py_limited_api=True)]
-    if wish("CASCADE_RPN_COMPILE") != "0"
+    if requested("CASCADE_RPN_COMPILE") != "0"
     else [],
     cmdclass={
         "bdist_wheel": Wheel,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -125,7 +126,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     name, *rest = (sys.argv[1:] if words is None else words) or ["--help"]
     if name in ("-h", "--help", "help"):
-        print(help_text())
+        print_help(help_text())
         return 0
     if name == "--version":
         print(f"{PROGRAM} {importlib.metadata.version('cascade_rpn_d2')}")
@@ -154,10 +155,14 @@ def run(name: str, words: Sequence[str], program: str) -> int:
     try:
         from cascade_rpn_d2.engine.command import run_command
     except ModuleNotFoundError as error:
-        # The package itself says how to get Detectron2; of torch there is nothing to say it.
-        if error.name not in ("detectron2", "torch", "torchvision"):
-            raise
-        sys.exit(f"{program}: {error}")
+        if error.name == "detectron2":  # of which the package itself says how to get it
+            sys.exit(f"{program}: {error}")
+        if error.name in ("torch", "torchvision"):
+            sys.exit(
+                f"{program}: {error.name} is not installed: run `pip install torch torchvision`, "
+                "or activate the environment that has them."
+            )
+        raise
     return run_command(program, partial(run_quietly, module.run), args)
 
 
@@ -175,6 +180,14 @@ def parse(module: ModuleType, words: Sequence[str], program: str) -> Namespace:
     if hasattr(module, "check"):
         module.check(parser, args)
     return args
+
+
+def print_help(text: str) -> None:
+    """Print it, whether or not the reader, such as ``head``, takes all of it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
 
 
 def help_text() -> str:

@@ -98,7 +98,7 @@ def why_out_of_reach(address: str, patience: float) -> str | None:
 
 def why_no_compiler() -> str | None:
     """Why no C++ extension of Python can be compiled here; None if it can."""
-    compiler = shlex.split(os.environ.get("CXX") or "c++")  # as torch finds it
+    compiler = shlex.split(os.environ.get("CXX", "")) or ["c++"]  # as torch finds it
     if shutil.which(compiler[0]) is None:
         return f"there is no C++ compiler {compiler[0]}"
     with tempfile.TemporaryDirectory() as folder:

@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> None:
         return
     present = None if args.dry_run else installed()
     if present:
-        print(f"install: detectron2 from {present}: it is installed already", file=sys.stderr)
+        advice = "; uninstall it first to have another" if args.source else ""
+        print(f"install: detectron2 from {present}: installed already{advice}", file=sys.stderr)
         return
     choice = choose(args.source)
     print(choice, file=sys.stderr)

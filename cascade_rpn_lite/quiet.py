@@ -14,6 +14,7 @@ from collections.abc import Callable
 _WARNINGS = (
     (FutureWarning, "`torch.jit.script"),
     (UserWarning, "torch.meshgrid"),
+    (FutureWarning, "`broadcast_buffers` is deprecated"),
 )
 _LOGGER, _LOGGED = "torch.fx._symbolic_trace", "is_fx_tracing will return true"
 

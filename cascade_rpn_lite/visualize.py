@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -338,7 +340,10 @@ def figure_parser(name: str, program: str) -> Parser:
 def help_text(program: str) -> str:
     """What ``visualize --help`` prints: the figures, with an example of each."""
     lines = [f"usage: {program} FIGURE [options] [key=value ...]", "", f"{__doc__}", ""]
-    lines += [f"  {name:<14} {figure.summary}" for name, figure in FIGURES.items()]
+    for name, figure in FIGURES.items():
+        lines += textwrap.wrap(
+            f"{name:<14} {figure.summary}", 96, initial_indent="  ", subsequent_indent=" " * 17
+        )
     return "\n".join([*lines, EXAMPLES, f"{program} FIGURE --help has the options of each."])
 
 
@@ -347,4 +352,10 @@ def run(args: argparse.Namespace) -> None:
     given = dict(vars(args))
     module, function = FIGURES[given.pop("figure")].function.split(":")
     draw = getattr(importlib.import_module(f"cascade_rpn_d2.engine.{module}"), function)
-    print(draw(**{name: value for name, value in given.items() if value is not None}))
+    parameters = inspect.signature(draw).parameters
+    left_out = {  # the function's own default takes their place
+        name
+        for name, value in given.items()
+        if value is None and parameters[name].default is not inspect.Parameter.empty
+    }
+    print(draw(**{name: value for name, value in given.items() if name not in left_out}))

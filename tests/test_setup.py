@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 SOURCES = (
     "setup.py",
@@ -154,6 +155,27 @@ def test_a_compiler_that_fails_leaves_the_library_out(checkout, hook):
         assert name.endswith("-py3-none-any.whl")
     else:
         assert not library.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.version.cuda is None, reason="torch is not a CUDA build")
+def test_an_nvcc_that_does_not_fit_torch_leaves_cuda_out_first(checkout, tmp_path):
+    toolkit = tmp_path / "cuda"
+    for name in ("bin/nvcc", "include/cuda_runtime.h"):
+        (toolkit / name).parent.mkdir(parents=True)
+        (toolkit / name).write_text("#!/bin/sh\necho 'Cuda compilation, release 9.1, V9.1.2'\n")
+    (toolkit / "bin/nvcc").chmod(0o755)
+    # C++ would take minutes; that it is tried is seen by what is said of it.
+    outcome = build("build_wheel", checkout, CUDA_HOME=str(toolkit), CXX="false", FORCE_CUDA="")
+    assert outcome.returncode == 0, outcome.stderr
+    said = [line for line in outcome.stderr.splitlines() if "could not be compiled: " in line]
+    assert len(said) == 2 and "run its operators on slower pure torch" in said[1]
+    assert "run its operators without CUDA" in said[0]
+    outcome = build("build_wheel", checkout, CUDA_HOME=str(toolkit), FORCE_CUDA="1")
+    assert outcome.returncode == 1
+    last = outcome.stderr.splitlines()[-1]
+    assert last.startswith("FORCE_CUDA=1, but the operators cannot be compiled: ")
+    assert "(9.1)" in last and f"({torch.version.cuda})" in last  # torch says which two differ
 
 
 @pytest.mark.slow

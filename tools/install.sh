@@ -8,6 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# A folder of that name here, such as a clone, is none.
+has_detectron2() { "$python" -c "import detectron2; raise SystemExit(detectron2.__file__ is None)" 2>/dev/null; }
+
 fail() { echo "install: $*" >&2; exit 1; }
 
 # Beside the sources, so that a checkout runs in place.
@@ -32,7 +35,7 @@ if [ -z "${1:-}" ]; then
         chosen=$(python3 -m cascade_rpn_lite install-detectron2 --dry-run) || exit 1
         python3 -m venv .venv \
             || fail "python3 cannot make a virtual environment: install it with apt-get install python3-venv."
-    elif ! "$python" -c "import detectron2" 2>/dev/null; then
+    elif ! has_detectron2; then
         chosen=$("$python" -m cascade_rpn_lite install-detectron2 --dry-run) || exit 1
     fi
     echo "install: the pinned packages of requirements.txt (torch is large)"
@@ -45,7 +48,7 @@ else
         || fail "$python has no torch: install it there, or leave PYTHON= empty."
     "$python" -c "import torch; assert tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 9)" 2>/dev/null \
         || fail "$python has a torch older than 2.9: update it, or leave PYTHON= empty."
-    "$python" -c "import detectron2" 2>/dev/null \
+    has_detectron2 \
         || fail "$python has no detectron2: run $python -m cascade_rpn_lite install-detectron2, or leave PYTHON= empty."
     opencv=opencv-python-headless
     "$python" -c "import cv2" 2>/dev/null && opencv=  # whichever of its packages it came in

@@ -84,11 +84,12 @@ def find_dataset(data: str) -> str:
         data: a registered name, or ``images_dir:annotations.json``, which is registered.
 
     Raises:
-        ValueError, FileNotFoundError: as :func:`register_coco_folder`. Whether a name without a
-            colon is registered is not asked here.
+        ValueError, FileNotFoundError: as :func:`register_coco_folder`. A name without a colon is
+            returned unchecked.
     """
-    registered = data in DatasetCatalog.list() or ":" not in data
-    return data if registered else register_coco_folder(data)
+    if data in DatasetCatalog.list() or ":" not in data:
+        return data
+    return register_coco_folder(data)
 
 
 def num_classes(name: str) -> int:

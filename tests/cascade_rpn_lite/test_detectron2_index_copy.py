@@ -4,6 +4,8 @@ import base64
 import csv
 import hashlib
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -96,3 +98,33 @@ def test_the_hash_of_the_copy_is_demanded(tmp_path, monkeypatch):
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} < set(words)
     assert SHA256 == "491af0c7f79bdb2d178e46f6cb16a97c4ac968d45c41ea3f6b6435d59bbee561"
     assert Path(requirements).read_text() == f"sal-detectron2==0.7.2 --hash=sha256:{SHA256}\n"
+
+
+def test_an_installer_takes_the_copy_with_the_right_digest_alone(unpacked, tmp_path, monkeypatch):
+    # The copy as an index has it, marked for Python 3.10.
+    index = tmp_path / "index"
+    index.mkdir()
+    file = index / "sal_detectron2-0.7.2-cp310-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in sorted(unpacked.rglob("*")):
+            name = path.relative_to(unpacked).as_posix()
+            if path.is_file() and not name.endswith(("INSTALLER", "REQUESTED", "WHEEL", "RECORD")):
+                archive.write(path, name)
+        tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp310-none-any\n"
+        archive.writestr(f"{DIST_INFO}/WHEEL", tag)
+        record = "".join(f"{name},,\n" for name in [*archive.namelist(), f"{DIST_INFO}/RECORD"])
+        archive.writestr(f"{DIST_INFO}/RECORD", record)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    (tmp_path / "wrong").mkdir()
+    with pytest.raises(subprocess.CalledProcessError):
+        download(pip, tmp_path / "wrong")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setattr(detectron2_index_copy, "SHA256", digest)
+    (tmp_path / "right").mkdir()
+    wheel = make_wheel(download(pip, tmp_path / "right"), tmp_path / "right")
+    target = tmp_path / "site-packages"
+    subprocess.run([*pip, "--no-deps", "--target", str(target), str(wheel)], check=True)
+    assert (target / "detectron2/layers/wrappers.py").read_text() == "one, two = 1, 2\n"
+    assert not list(target.rglob("*.so"))

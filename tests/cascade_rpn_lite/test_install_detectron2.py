@@ -70,7 +70,8 @@ def test_what_is_installed_is_left_as_it_is(command, chosen, ran, monkeypatch, c
     command("--source", "/elsewhere")
     assert not chosen and not ran
     assert capsys.readouterr().err == (
-        "install: detectron2 from git+https://here@02b5c4e2: it is installed already\n"
+        "install: detectron2 from git+https://here@02b5c4e2: installed already; uninstall it first "
+        "to have another\n"
     )
 
 
