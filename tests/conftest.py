@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,17 @@ def shared_dir() -> Path:
 def _seed() -> None:
     """Every test starts from the same random state, whichever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _loggers() -> Iterator[None]:
+    """What a command changes in the loggers of Detectron2 and of ours ends with its test."""
+    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "cascade_rpn_d2")]
+    states = [(x, x.level, x.propagate, x.handlers[:]) for x in loggers]
+    yield
+    for logger, level, propagate, handlers in states:
+        logger.setLevel(level)
+        logger.propagate, logger.handlers[:] = propagate, handlers
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config.lazy import is_of
 from tests.model_zoo.test_experiments import batch, shrunken
+from tests.modeling.same_boxes import assert_same_boxes
 
 FOLDER = "guided_anchoring"
 
@@ -36,9 +37,9 @@ def test_the_stage_that_they_share_is_rpn():
         for ours, theirs in zip(staged(inputs), rpn(inputs), strict=True):
             ours, theirs = ours["proposals"], theirs["proposals"]
             assert len(ours) == len(theirs) > 100
-            torch.testing.assert_close(ours.objectness_logits, theirs.objectness_logits)
-            torch.testing.assert_close(
-                ours.proposal_boxes.tensor, theirs.proposal_boxes.tensor, atol=1e-3, rtol=1e-4
+            assert_same_boxes(
+                *(ours.proposal_boxes.tensor, ours.objectness_logits),
+                *(theirs.proposal_boxes.tensor, theirs.objectness_logits),
             )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cascade_rpn_d2.checkpoint import convert_state
 from cascade_rpn_d2.model_zoo import get_config, instantiate_model
 from cascade_rpn_d2.modeling import LocationLoss, RegionAssigner, SigmoidFocalLoss
+from tests.modeling.same_boxes import assert_same_boxes
 
 CASCADE_LOSSES = {
     "s0.loss_rpn_reg": "loss_rpn_stage1_loc",
@@ -133,16 +134,6 @@ def losses_of(model: nn.Module, batch: list[dict]) -> dict[str, Tensor]:
     # Detectron2 divides by the number that may be sampled.
     counts = [storage.latest()[f"rpn/num_{sign}_anchors"][0] for sign in ("pos", "neg")]
     return {key: value * SAMPLES / sum(counts) for key, value in losses.items()}
-
-
-def assert_same_boxes(boxes: Tensor, scores: Tensor, expected: Tensor, expected_scores: Tensor):
-    """Equal one by one, but that neighbours of equal scores may stand in either order."""
-    torch.testing.assert_close(scores, expected_scores, atol=1e-5, rtol=0)
-    distance = torch.cdist(boxes, expected, p=float("inf"))
-    near = (scores[:, None] - expected_scores[None]).abs() < 1e-5
-    distance = distance.masked_fill(~near, float("inf"))
-    assert distance.amin(0).max() < 1e-3 and distance.amin(1).max() < 1e-3
-    assert (distance.diagonal() < 1e-3).float().mean() > 0.99
 
 
 def assert_proposals(found: Instances, expected: dict) -> None:
