@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,30 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
     return value
+
+
+def count(text: str) -> int:
+    """An integer of at least 0, from the command line."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1, from the command line."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, not {text}")
+    return value
+
+
+def print_help(text: str) -> None:
+    """Print it, whether or not the reader, such as ``head``, takes all of it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -67,12 +92,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "maximum number of boxes per image, the best",
     },
     "--score-threshold": {
-        "type": float,
+        "type": fraction,
         "metavar": "SCORE",
         "help": "minimum score of a box, between 0 and 1",
     },
     "--min-iou": {
-        "type": float,
+        "type": fraction,
         "default": 0.5,
         "metavar": "IOU",
         "help": "a detection that overlaps less with every object is not counted "
@@ -87,13 +112,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "images at once (default: %(default)s)",
     },
     "--num-gpus": {
-        "type": int,
+        "type": count,
         "metavar": "N",
         "help": "GPUs of this machine, 0 for the CPU; default: 1 if there is one",
     },
-    "--num-machines": {"type": int, "default": 1, "metavar": "N", "help": "default: %(default)s"},
+    "--num-machines": {
+        "type": positive,
+        "default": 1,
+        "metavar": "N",
+        "help": "default: %(default)s",
+    },
     "--machine-rank": {
-        "type": int,
+        "type": count,
         "default": 0,
         "metavar": "RANK",
         "help": "which of the machines this is, from 0",
@@ -135,6 +165,7 @@ def add_overrides(parser: argparse.ArgumentParser, of: str = "the config") -> No
     parser.add_argument(
         "overrides",
         nargs="*",
+        default=[],  # or argparse calls them required when another argument is missing
         metavar="key=value",
         help=f"changes to {of}; `+key=value` adds a new key",
     )
@@ -152,42 +183,41 @@ class Parser(argparse.ArgumentParser):
             return self.parse_intermixed_args(words)
         overrides, rest = self._split_overrides(words)
         args = self.parse_intermixed_args(rest)
-        args.overrides = [*overrides, *args.overrides]
+        if args.overrides:  # what is left of the positional arguments
+            self.error(f"'{args.overrides[0]}' is no override: give key=value")
+        args.overrides = overrides
         return args
 
     def _split_overrides(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
         """The overrides, and the other words.
 
-        Options keep the values that they need; one that takes any number keeps its first value, and
-        those after it that are files.
+        Options keep the values that they need, and one that takes any number its first. What is a
+        file is no override.
         """
         overrides: list[str] = []
         rest: list[str] = []
-        needed, takes_more = 0, False  # values of the option that is being read
+        needed = 0  # values of the option that is being read
         for word in words:
             if needed:
                 needed -= 1
             elif word.startswith("-") and not _is_number(word):
-                needed, takes_more = self._values_of(word)
-            elif _OVERRIDE.match(word) and not (takes_more and os.path.exists(word)):
+                needed = self._values_of(word)
+            elif _OVERRIDE.match(word) and not os.path.exists(word):
                 overrides.append(word)
                 continue
             rest.append(word)
         return overrides, rest
 
-    def _values_of(self, word: str) -> tuple[int, bool]:
-        """How many values an option needs to follow it, and whether it takes any number."""
+    def _values_of(self, word: str) -> int:
+        """How many values an option needs to follow it."""
         name, has_value, _ = word.partition("=")
         known = self._option_string_actions
-        found = (
-            [known[name]] if name in known else [a for o, a in known.items() if o.startswith(name)]
-        )
-        if not found or has_value:
-            return 0, False
-        nargs = found[0].nargs
-        if isinstance(nargs, int):
-            return nargs, False
-        return 1, nargs == "+"
+        # Options may be abbreviated.
+        names = [name] if name in known else [option for option in known if option.startswith(name)]
+        if not names or has_value:
+            return 0
+        nargs = known[names[0]].nargs
+        return nargs if isinstance(nargs, int) else 1
 
 
 def _is_number(text: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from .arguments import Parser
+from .arguments import Parser, print_help
 from .quiet import quieten, run_quietly
 
 PROGRAM = "cascade-rpn"
@@ -67,7 +66,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         "eval": Command(
             "eval",
             "Evaluate a config with trained weights",
-            "--config-file output/mine/config.yaml --weights output/mine/model_final.pth",
+            "--config-file output/mine/config.yaml --weights output/mine/model_final.pth "
+            "--test-data photos:val.json",
         ),
         "dump-proposals": Command(
             "dump_proposals",
@@ -119,12 +119,15 @@ def main(words: Sequence[str] | None = None) -> int:
         words: the arguments; those of the process by default.
 
     Returns:
-        The exit status. 0: all went well. 1: data or the run failed, which one sentence says.
+        The exit status. 0: all went well. 1: data, a config or the run failed, which one sentence
+        says. 130: interrupted.
 
     Raises:
-        SystemExit: with status 2 for arguments that cannot be understood, and with 1 as above.
+        SystemExit: with status 2 for arguments that cannot be parsed, and with 1 as above.
     """
     name, *rest = (sys.argv[1:] if words is None else words) or ["--help"]
+    if name == "help" and rest:  # of a command
+        name, rest = rest[0], ["--help"]
     if name in ("-h", "--help", "help"):
         print_help(help_text())
         return 0
@@ -163,7 +166,11 @@ def run(name: str, words: Sequence[str], program: str) -> int:
                 "or activate the environment that has them."
             )
         raise
-    return run_command(program, partial(run_quietly, module.run), args)
+    try:
+        return run_command(program, partial(run_quietly, module.run), args)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{program}: interrupted.\n")
+        return 130  # as a shell has it
 
 
 def parse(module: ModuleType, words: Sequence[str], program: str) -> Namespace:
@@ -180,14 +187,6 @@ def parse(module: ModuleType, words: Sequence[str], program: str) -> Namespace:
     if hasattr(module, "check"):
         module.check(parser, args)
     return args
-
-
-def print_help(text: str) -> None:
-    """Print it, whether or not the reader, such as ``head``, takes all of it."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
 
 
 def help_text() -> str:

@@ -12,7 +12,7 @@ Models of proposals have no classes: category_id is 1, and the score is the sigm
 objectness.
 
 Exit status: 0 if something could be read, 1 if nothing could or the run failed, 2 if the arguments
-cannot be understood.
+cannot be parsed.
 """
 
 from __future__ import annotations

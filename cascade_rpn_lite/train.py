@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -
         parser.add_argument(
             "--eval-only",
             action="store_true",
-            help="evaluate train.init_checkpoint instead, as Detectron2's tools do; "
+            help="evaluate --weights or train.init_checkpoint instead, as Detectron2's tools do; "
             "`cascade-rpn eval` is the same for trained weights of the zoo or of a file",
         )
     add_options(parser, "--tta", **({} if evaluates else {"help": _TTA_WITH_EVAL_ONLY}))

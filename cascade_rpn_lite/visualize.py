@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .arguments import DATA, Parser, add_options, add_overrides, positive
+from .arguments import DATA, Parser, add_options, add_overrides, positive, print_help
 
 EXAMPLES = """
     cascade-rpn visualize stages        --config-file demo/cascade_rpn.py --output stages.png
@@ -280,7 +280,7 @@ def parse(words: Sequence[str], program: str) -> argparse.Namespace:
     """
     name, *rest = words or [""]
     if name in ("-h", "--help"):
-        print(help_text(program))
+        print_help(help_text(program))
         sys.exit(0)
     if name not in FIGURES:
         near = difflib.get_close_matches(name, FIGURES, n=1)

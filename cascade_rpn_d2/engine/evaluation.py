@@ -19,7 +19,7 @@ from torch import nn
 from ..checkpoint import Checkpointer, write_atomically
 from .activity import activity_results, reset_activity
 from .proposal_data import check_proposals
-from .setup import prepare_run
+from .setup import prepare_run, require_registered
 from .tta import with_tta
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ def evaluate_checkpoint(
             file of proposals does not fit the data, or if the model cannot be augmented.
         OSError: if there is no such checkpoint.
     """
+    require_registered(config, "test")
     check_proposals(config, training=False)
     prepare_run(config)
     if config.dataloader.get("test") is None or config.dataloader.get("evaluator") is None:

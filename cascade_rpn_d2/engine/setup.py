@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from detectron2.config import LazyConfig
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, OmegaConf
@@ -153,6 +153,21 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
         logger.warning("No --test-data is given with --train-data: the run does not evaluate.")
         config.dataloader.evaluator = None  # the test mapper still tells how to predict
         config.train.best_checkpoint = None
+
+
+def require_registered(config: DictConfig, part: str) -> None:
+    """Check that the datasets of ``dataloader.train`` or ``dataloader.test`` are known.
+
+    Raises:
+        ValueError: names one that is not, such as that of a run on data from the command line.
+    """
+    names = OmegaConf.select(config, f"dataloader.{part}.dataset.names") or []
+    for name in [names] if isinstance(names, str) else names:
+        if name not in DatasetCatalog.list():
+            raise ValueError(
+                f"No dataset is registered as '{name}', as dataloader.{part} of the config has it: "
+                f"give --{part}-data images_dir:annotations.json, or the name of one that is."
+            )
 
 
 def check_train(options: DictConfig) -> None:

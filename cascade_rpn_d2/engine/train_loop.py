@@ -21,7 +21,7 @@ from ..checkpoint import Checkpointer, write_atomically
 from .evaluation import Results, evaluate
 from .hooks import BestCheckpointer, MovingAverage
 from .proposal_data import check_proposals
-from .setup import prepare_run
+from .setup import prepare_run, require_registered
 from .trainer import Trainer, seed_everything
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,9 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
         OSError: if a file cannot be read or written.
         ValueError: if a checkpoint is of another model, or files of proposals do not fit the data.
     """
+    require_registered(config, "train")
+    if config.dataloader.get("evaluator") is not None:
+        require_registered(config, "test")
     check_proposals(config, training=True)
     prepare_run(config)
     options = config.train

@@ -9,7 +9,15 @@ from collections import defaultdict
 import pytest
 
 from cascade_rpn_lite import visualize
-from cascade_rpn_lite.arguments import OPTIONS, Parser, add_options, add_overrides, positive
+from cascade_rpn_lite.arguments import (
+    OPTIONS,
+    Parser,
+    add_options,
+    add_overrides,
+    count,
+    fraction,
+    positive,
+)
 from cascade_rpn_lite.cli import COMMANDS
 
 
@@ -95,16 +103,34 @@ def test_an_override_is_none_of_several_numbers(parser):
 def test_values_that_look_like_overrides_are_left_to_their_option(parser, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b=2.jpg").touch()
-    args = parser.parse(["t", "--weights", "a=1.pth", "--input", "c=3", "b=2.jpg", "d=4"])
+    (tmp_path / "e=5").touch()
+    args = parser.parse(["e=5", "--weights", "a=1.pth", "--input", "c=3", "b=2.jpg", "d=4"])
     assert (args.weights, args.input, args.overrides) == ("a=1.pth", ["c=3", "b=2.jpg"], ["d=4"])
+    assert args.table == "e=5"
 
 
 def test_a_name_with_spaces_is_no_override(parser):
     assert parser.parse(["t", "--rows", "1", "gamma = 0.3"]).rows == ["1", "gamma = 0.3"]
 
 
-@pytest.mark.parametrize("text", ["0", "-1"])
-def test_a_number_of_things_is_positive(text):
-    assert positive("3") == 3
-    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"not {text}")):
-        positive(text)
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [(positive, "1", ("0", "-1")), (count, "0", ("-1",)), (fraction, "1", ("2", "-0.1", "nan"))],
+)
+def test_numbers_have_bounds(kind, good, bad):
+    assert kind(good) == float(good)
+    for text in bad:
+        with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"not {text}")):
+            kind(text)
+
+
+def test_a_word_that_is_nothing_is_refused_before_torch_is_imported(refused):
+    given = ["--config-file", "demo/rpn.py", "--num-gpus", "0"]
+    assert "'train.max_iter' is no override: give key=value" in refused(
+        "train", *given, "train.max_iter"
+    )
+
+
+def test_what_is_missing_is_said_and_overrides_are_not(refused):
+    error = refused("convert", "a.pth", "--config-file", "demo/rpn.py")
+    assert error.strip().endswith("the following arguments are required: dst")

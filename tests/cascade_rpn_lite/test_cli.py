@@ -52,8 +52,26 @@ def test_help_shows_every_command_with_an_example_that_parses(capsys):
         parse(command.load(), shlex.split(command.example), name)
 
 
-def test_help_may_be_cut_off(repository: Path):
-    command = f"'{sys.executable}' -m cascade_rpn_lite --help | head -n 1"
+def test_help_of_a_command_is_asked_for_in_two_ways(capsys):
+    for words in (["help", "predict"], ["predict", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.startswith("usage: cascade-rpn predict ")
+
+
+def test_an_interruption_is_no_traceback(monkeypatch, capsys):
+    def interrupt(program, run, args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine_command, "run_command", interrupt)
+    assert main(["predict", "--config-file", "c", "--input", "i", "--output", "o"]) == 130
+    assert capsys.readouterr().err.strip() == "cascade-rpn predict: interrupted."
+
+
+@pytest.mark.parametrize("words", ["--help", "visualize --help"])
+def test_help_may_be_cut_off(repository: Path, words: str):
+    command = f"'{sys.executable}' -m cascade_rpn_lite {words} | head -n 1"
     for _ in range(5):  # it depends on who is faster
         done = subprocess.run(
             ["bash", "-c", command], cwd=repository, capture_output=True, text=True, timeout=60

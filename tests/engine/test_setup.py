@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.data import num_classes
-from cascade_rpn_d2.engine import setup_config, train
+from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
 from cascade_rpn_d2.engine.predictor import Categories
 from cascade_rpn_d2.engine.proposal_data import use_proposals
 from cascade_rpn_d2.engine.setup import check_train, prepare_run, use_data
@@ -139,6 +139,19 @@ def test_registered_datasets_are_data_too(detector):
     for part in ({"train_data": "absent"}, {"test_data": "absent"}):
         with pytest.raises(ValueError, match="No dataset is registered as 'absent'"):
             setup_config(TINY_CONFIG, **part)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_data_that_this_process_does_not_know_are_asked_for(tiny_config, tmp_path, part):
+    config = tiny_config(tmp_path / "run", f"dataloader.{part}.dataset.names=mine_593e24d1")
+    config.train.init_checkpoint = "weights.pth"
+    sentence = f"No dataset is registered as 'mine_593e24d1', .*: give --{part}-data images_dir:"
+    with pytest.raises(ValueError, match=sentence):
+        train(config)
+    if part == "test":
+        with pytest.raises(ValueError, match=sentence):
+            evaluate_checkpoint(config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_to_start_from_are_there(tmp_path):
