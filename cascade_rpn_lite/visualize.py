@@ -19,24 +19,15 @@ EXAMPLES = """
     cascade-rpn visualize targets       --config-file demo/cascade_rpn.py --output targets.png
     cascade-rpn visualize recall        --model "Cascade RPN" demo/cascade_rpn.py - \\
                                         --output recall.png
-    cascade-rpn visualize anchors       --config-file $run/config.yaml \\
-                                        --weights $run/model_final.pth --output anchors.png
-    cascade-rpn visualize anchor-shapes --config-file $run/config.yaml \\
-                                        --weights $run/model_final.pth --output shapes.png
     cascade-rpn visualize iou           --model GA-RPN $run/config.yaml $run/model_final.pth \\
                                         --model RPN $other/config.yaml $other/model_final.pth \\
                                         --output iou.png
-    cascade-rpn visualize grid          --config-file $run/config.yaml \\
-                                        --weights $run/model_final.pth --output grid.png
-    cascade-rpn visualize refinement    --config-file $run/config.yaml \\
-                                        --weights $run/model_final.pth --output refinement.png
-    cascade-rpn visualize scores        --config-file $run/config.yaml \\
-                                        --weights $run/model_final.pth --output scores.png
-    cascade-rpn visualize score-iou     --config-file $run/config.yaml \\
-                                        --weights $run/model_final.pth --output score_iou.png
+    cascade-rpn visualize anchors       --config-file $run/config.yaml \\
+                                        --weights $run/model_final.pth --output anchors.png
 
-Images are those of the config's test data, of another dataset (--data) or, for stages, sampling,
-anchors, grid and refinement, one's own (--input).
+anchor-shapes, grid, refinement, scores and score-iou are asked for as anchors are. Images are those
+of the config's test data, of another dataset (--data) or, for stages, sampling, anchors, grid and
+refinement, one's own (--input).
 """
 
 
@@ -150,11 +141,7 @@ def _grid(parser: argparse.ArgumentParser) -> None:
         help="number of the detection, 1 for the best score; default: the first of an object",
     )
     parser.add_argument(
-        "--stage",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="stage whose maps to draw (default: 1)",
+        "--stage", type=positive, default=1, metavar="N", help="stage of the maps (default: 1)"
     )
     add_options(parser, "--width")
 

@@ -184,7 +184,7 @@ def test_where_the_installed_one_came_from(monkeypatch):
     origin = {"url": "https://github.com/d2", "vcs_info": {"vcs": "git", "commit_id": "02b5"}}
     distributions(monkeypatch, detectron2=origin)
     assert install_detectron2.installed() == "git+https://github.com/d2@02b5"
-    distributions(monkeypatch, sal_detectron2={"url": "file:///tmp/sal.whl"})
+    distributions(monkeypatch, sal_detectron2={"url": "file:///mirror/sal.whl"})
     assert install_detectron2.installed().startswith("the package index (sal-detectron2 0.7.2")
     # A folder of that name, such as a clone in the current one.
     spec.origin = None
