@@ -24,7 +24,7 @@ BUILD_SDIST = "import sys; from setuptools import build_meta; build_meta.build_s
 
 
 def run(
-    *command: object, cwd: Path, timeout: float = 400, **variables: str
+    *command: object, cwd: Path, timeout: float = 1200, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
