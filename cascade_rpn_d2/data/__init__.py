@@ -1,7 +1,7 @@
 """Data: COCO-format folders, the demo dataset, precomputed proposals, a mapper, and a loader that
 resumes exactly."""
 
-from .coco_file import AnnotationFileError
+from .coco_fields import AnnotationFileError
 from .coco_folder import find_dataset, num_classes, register_coco_folder
 from .demo import register_demo_dataset
 from .loader import build_train_loader

@@ -63,7 +63,7 @@ def other_kind(path: PathLike) -> str | None:
     return None
 
 
-def read_json(path: PathLike) -> Any:
+def read_json(path: PathLike, *, allow_nan: bool = False) -> Any:
     """What a JSON file holds.
 
     A byte order mark is allowed. Numbers are finite, but that a value beyond float64 (``1e999``)
@@ -71,10 +71,12 @@ def read_json(path: PathLike) -> Any:
 
     Args:
         path: the file, in UTF-8.
+        allow_nan: take NaN and infinity, which JSON has not but Python's ``json`` writes, for a
+            caller that looks at every number and can name the one that is wrong.
 
     Raises:
         ValueError: if it is no JSON, not in UTF-8, cut off, nested more than 64 deep, or has NaN or
-            infinity, which JSON has not; one sentence with the file's name.
+            infinity where they are not allowed; one sentence with the file's name.
         OSError: if it cannot be read.
     """
     content = Path(path).read_bytes()
@@ -98,7 +100,7 @@ def read_json(path: PathLike) -> Any:
         ) from None
     del content  # gigabytes, of a large dataset
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=None if allow_nan else _refuse_constant)
     except json.JSONDecodeError as error:
         ends = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
         what = "is cut off" if ends else "is no JSON"

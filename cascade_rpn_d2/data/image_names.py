@@ -1,0 +1,92 @@
+"""From the file names of an annotation file to files in the image folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from .coco_fields import AnnotationFileError
+
+_NAMED = 3  # how many of several culprits a message names
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+class ImageFolder:
+    """The folder that a dataset's images are in, which their names must not lead out of.
+
+    Args:
+        root: the folder, absolute.
+        allow_outside: take names that lead out of it, such as ``/data/a.jpg`` or ``../a.jpg``. An
+            annotation file from a stranger could show other files of this machine that way. Links
+            inside the folder may lead anywhere.
+    """
+
+    def __init__(self, root: Path, allow_outside: bool = False) -> None:
+        self.root = Path(os.path.normpath(root))
+        self.allow_outside = allow_outside
+
+    def locate(self, json_file: Path, names: Sequence[str]) -> list[str]:
+        """Find the images.
+
+        Back slashes are read as slashes, absolute paths below the folder as relative ones. Leading
+        folders that all names have in common are left out if no image is found with them, and they
+        repeat the end of the folder's own path or are ``images``.
+
+        Args:
+            json_file: for messages.
+            names: of the images, as the file gives them.
+
+        Returns:
+            Their paths relative to the folder; absolute for those outside.
+
+        Raises:
+            AnnotationFileError: for a name that leads out of the folder.
+            FileNotFoundError: when images are missing; says how many and names the first.
+        """
+        located = [self._inside(json_file, i, name) for i, name in enumerate(names)]
+        missing = self._missing(located)
+        if len(missing) == len(located):
+            repeated = self._repeated(located)
+            shorter = [str(Path(*Path(name).parts[repeated:])) for name in located]
+            found = self._missing(shorter)
+            if len(found) < len(missing):
+                located, missing = shorter, found
+        if missing:
+            shown = [f"{name:.200}" for name in missing[:_NAMED]]
+            more = ", ..." if len(missing) > _NAMED else ""
+            raise FileNotFoundError(
+                f"{len(missing)} of the {len(names)} images of {json_file} are missing in "
+                f"{self.root} ({', '.join(shown)}{more}): add them, or remove them from "
+                "the file."
+            )
+        return located
+
+    def _inside(self, json_file: Path, position: int, name: str) -> str:
+        if "\\" in name and not os.path.isfile(self.root / name):
+            name = name.replace("\\", "/")
+        path = os.path.normpath(self.root / name)
+        relative = os.path.relpath(path, self.root)
+        outside = relative == os.pardir or relative.startswith(os.pardir + os.sep)
+        if not (outside or _DRIVE.match(name) and not os.path.exists(path)):
+            return relative
+        if self.allow_outside and outside:
+            return path
+        raise AnnotationFileError(
+            f"{json_file}: images[{position}] has file_name {name!r:.60}, which leads out of the "
+            f"image folder {self.root}: correct it, or give --allow-outside-images if you trust "
+            "the file."
+        )
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if not os.path.isfile(self.root / name)]
+
+    def _repeated(self, names: Sequence[str]) -> int:
+        """How many leading folders of all names the folder's own path may already hold."""
+        folders = [Path(name).parent.parts for name in names]
+        common = tuple(os.path.commonprefix(folders))
+        for count in range(len(common), 0, -1):
+            if common[:count] == self.root.parts[-count:]:
+                return count
+        return int(common[:1] == ("images",))
