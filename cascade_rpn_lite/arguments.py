@@ -56,6 +56,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--train-data": {"metavar": "DATA", "help": f"what to train on: {DATA}"},
     "--test-data": {"metavar": "DATA", "help": f"what to evaluate on: {DATA}"},
     "--data": {"metavar": "DATA", "help": DATA},
+    "--allow-outside-images": {
+        "action": "store_true",
+        "help": "open what file_name of an annotation file leads to outside its images_dir",
+    },
     "--train-proposals": {
         "metavar": "FILE",
         "help": "file of `cascade-rpn dump-proposals` to train Fast R-CNN on",
@@ -169,6 +173,17 @@ def add_overrides(parser: argparse.ArgumentParser, of: str = "the config") -> No
         metavar="key=value",
         help=f"changes to {of}; `+key=value` adds a new key",
     )
+
+
+def register_data(args: argparse.Namespace) -> None:
+    """Register ``images_dir:annotations.json`` whose images may lie outside, if the arguments say
+    so; what registers the same folder again finds it there."""
+    from cascade_rpn_d2.data import find_dataset
+
+    if args.allow_outside_images:
+        for name in ("train_data", "test_data", "data"):
+            if data := getattr(args, name, None):
+                find_dataset(data, allow_outside_images=True)
 
 
 class Parser(argparse.ArgumentParser):

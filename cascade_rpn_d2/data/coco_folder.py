@@ -147,7 +147,7 @@ def _fresh(records: list[dict]) -> list[dict]:
 def _report(name: str, json_file: Path, coco: CocoFile) -> None:
     """Log what was found, and what a user may not have meant."""
     names = [label for _, label in coco.categories]
-    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    shown = ", ".join(f"{label:.40}" for label in names[:10]) + (", ..." if len(names) > 10 else "")
     if coco.has_annotations:
         logger.info(
             "Registered %s as %r: %d images (%d without a box), %d boxes of %d classes (%s); %d "
@@ -169,7 +169,7 @@ def _report(name: str, json_file: Path, coco: CocoFile) -> None:
     for label, apart in coco.renamed.items():
         logger.warning(
             "%s: %d categories are named '%s'; they are told apart as '%s'.",
-            *(json_file, len(apart), label, "', '".join(apart)),
+            *(json_file, len(apart), f"{label:.40}", "', '".join(f"{x:.60}" for x in apart[:10])),
         )
     if coco.dropped:
         logger.warning(

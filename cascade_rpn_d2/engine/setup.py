@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ..data import find_dataset, num_classes
 from ..model_zoo import apply_overrides, find_weights, get_config
+from .early_log import keep_records, write_kept_records
 from .labelled_images import load_records
 from .proposal_data import use_proposals
 from .tta import use_default_tta
@@ -131,7 +132,7 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
         _require_objects(train_name)
     test_name = find_dataset(test_data) if test_data else None
     if test_name:
-        load_records(test_name)  # a run would find out at its end that they are not there
+        load_records(test_name, ahead=True)  # not there: a run would find out at its end
     counted = [node for node in (config.model, config.model.get("roi_heads")) if _counts(node)]
     if train_name and test_name and counted:
         _require_equal_classes(train_name, test_name)
@@ -230,13 +231,18 @@ def start_logging(folder: str | None = None) -> None:
     """Show what this package and Detectron2 log, in the main process.
 
     Args:
-        folder: where every process also writes a ``log.txt``.
+        folder: where every process also writes a ``log.txt``, which begins with what was logged
+            since a call without a folder.
     """
     for name in _LOGGERS:
         # A second run in one process logs to its own folder, and each line once.
         logging.getLogger(name).handlers.clear()
         setup_logger.cache_clear()
         setup_logger(folder, distributed_rank=comm.get_rank(), name=name, enable_propagation=True)
+    if folder is None:
+        keep_records(_LOGGERS)
+    else:
+        write_kept_records(_LOGGERS)
 
 
 def _select(config: DictConfig, key: str) -> Any:
@@ -252,7 +258,7 @@ def _counts(node: Any) -> bool:
 
 
 def _require_objects(name: str) -> None:
-    records = load_records(name)
+    records = load_records(name, ahead=True)
     if not any(
         not a.get("iscrowd", 0) for record in records for a in record.get("annotations", ())
     ):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
+from detectron2.data import DatasetCatalog
 
+from cascade_rpn_d2.data import register_coco_folder
 from cascade_rpn_lite import visualize
 from cascade_rpn_lite.arguments import (
     OPTIONS,
@@ -17,8 +20,10 @@ from cascade_rpn_lite.arguments import (
     count,
     fraction,
     positive,
+    register_data,
 )
 from cascade_rpn_lite.cli import COMMANDS
+from tests.engine.tiny_data import write_dataset
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -134,3 +139,26 @@ def test_a_word_that_is_nothing_is_refused_before_torch_is_imported(refused):
 def test_what_is_missing_is_said_and_overrides_are_not(refused):
     error = refused("convert", "a.pth", "--config-file", "demo/rpn.py")
     assert error.strip().endswith("the following arguments are required: dst")
+
+
+def test_every_command_that_takes_data_can_be_asked_for_images_outside_its_folder():
+    data = {"--train-data", "--test-data", "--data"}
+    for name, parser in parsers().items():
+        options = set(options_of(parser))
+        assert ("--allow-outside-images" in options) == bool(options & data), name
+
+
+@pytest.mark.parametrize("option", ["--train-data", "--test-data", "--data"])
+def test_images_outside_the_folder_are_opened_when_asked(tmp_path, option):
+    images, _, labels = write_dataset(tmp_path / "data").partition(":")
+    (tmp_path / "data/outside").mkdir()
+    data = f"{tmp_path / 'data/outside'}:{labels}"
+    content = Path(labels).read_text().replace('"file_name": "', f'"file_name": "{images}/')
+    Path(labels).write_text(content)
+    parser = Parser()
+    add_options(parser, option, "--allow-outside-images")
+    register_data(parser.parse([option, data]))
+    with pytest.raises(ValueError, match="leads out of the image folder.*--allow-outside-images"):
+        register_coco_folder(data)
+    register_data(parser.parse([option, data, "--allow-outside-images"]))
+    assert len(DatasetCatalog.get(register_coco_folder(data))) == 5

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+from detectron2.config import instantiate
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
@@ -139,6 +141,28 @@ def test_registered_datasets_are_data_too(detector):
     for part in ({"train_data": "absent"}, {"test_data": "absent"}):
         with pytest.raises(ValueError, match="No dataset is registered as 'absent'"):
             setup_config(TINY_CONFIG, **part)
+
+
+def test_registered_data_are_read_once_at_the_start(detector):
+    reads = []
+
+    def read(name):
+        reads.append(name)
+        return [{"file_name": "a.png", "image_id": 1, "annotations": [{"category_id": 0}]}]
+
+    names = ("counted_train", "counted_test")
+    for name in names:
+        DatasetCatalog.register(name, lambda name=name: read(name))
+        MetadataCatalog.get(name).thing_classes = ["cat"]
+    try:
+        use_data(detector, *names)
+        for part in ("train", "test"):
+            instantiate(detector.dataloader[part].dataset)
+        assert reads == list(names)
+    finally:
+        for name in names:
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
