@@ -35,8 +35,8 @@ def ground_truth_file(json_file: Path, coco: CocoFile) -> Path:
         with publish(folder) as staging:
             (staging / _COPY).write_text(text)
     logger.info(
-        "%s is evaluated against by a copy that COCO's evaluation can use, %s: %s.",
-        *(json_file, folder / _COPY, "; ".join(changes)),
+        "%s: evaluations read the copy %s, in which %s.",
+        *(json_file, folder / _COPY, ", and ".join(changes)),
     )
     return folder / _COPY
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from .coco_fields import AnnotationFileError
+
+logger = logging.getLogger(__name__)
 
 _NAMED = 3  # how many of several culprits a message names
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -52,6 +55,8 @@ class ImageFolder:
             shorter = [str(Path(*Path(name).parts[repeated:])) for name in located]
             found = self._missing(shorter)
             if len(found) < len(missing):
+                prefix = located[0][: -len(shorter[0])]
+                logger.info("%s: '%s' before its file names is left out.", json_file, prefix)
                 located, missing = shorter, found
         if missing:
             shown = [f"{name:.200}" for name in missing[:_NAMED]]

@@ -83,17 +83,34 @@ def test_the_same_annotations_under_another_name_have_the_same_copy(ground_truth
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-@pytest.mark.parametrize("image_id", [lambda i: i, str, lambda i: f"{i:06d}", float])
-@pytest.mark.parametrize("annotation_id", [int, str, float, lambda i: -i, lambda i: 7])
+@pytest.mark.parametrize("own", [int, str, float, lambda i: -i, lambda i: 2**53 - i], ids=str)
+@pytest.mark.parametrize("other", [int, str, lambda i: f"{i:06d}", float], ids=str)
+@pytest.mark.parametrize("annotation_id", [int, str, float, lambda i: 7], ids=str)
 def test_a_perfect_detector_is_perfect_however_ids_are_written(
-    ground_truth, content, encoding, image_id, annotation_id
+    ground_truth, content, encoding, own, other, annotation_id
 ):
+    """``own`` as images and categories have them, ``other`` as annotations refer to them."""
+
+    def referring(i):
+        return other(i) if own in (int, float, str) else own(i)
+
+    for image in content["images"]:
+        image["id"] = own(image["id"])
+    for category in content["categories"]:
+        category["id"] = own(category["id"])
     for annotation in content["annotations"]:
-        annotation["image_id"] = image_id(annotation["image_id"])
+        annotation["image_id"] = referring(annotation["image_id"])
+        annotation["category_id"] = referring(annotation["category_id"])
         annotation["id"] = annotation_id(annotation["id"])
     truth = COCO(str(ground_truth(content, encoding=encoding)))
+    kept = int if own in (float, str) else own  # ids of images stay texts
     detections = [
-        {"image_id": image, "category_id": category, "bbox": box, "score": 0.9}
+        {
+            "image_id": str(image) if own is str else kept(image),
+            "category_id": kept(category),
+            "bbox": box,
+            "score": 0.9,
+        }
         for image, category, box in [
             (7, 90, [1, 2, 10, 20]),
             (7, 5, [0, 0, 40, 30]),

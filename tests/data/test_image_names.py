@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,12 @@ def test_names_that_mean_images_of_the_folder(folder, names):
     assert ImageFolder(folder).locate(LABELS, names) == ["a.jpg", "sub/b.jpg"]
 
 
-def test_a_prefix_is_left_out_whatever_the_folder_is_called(folder):
+def test_a_prefix_is_left_out_whatever_the_folder_is_called(folder, caplog):
+    caplog.set_level(logging.INFO, "cascade_rpn_d2")
     renamed = folder.rename(folder.parent / "photos")
     found = ImageFolder(renamed).locate(LABELS, ["images/a.jpg", "images/sub/b.jpg"])
     assert found == ["a.jpg", "sub/b.jpg"]
+    assert caplog.messages == ["labels.json: 'images/' before its file names is left out."]
 
 
 def test_a_folder_of_that_name_inside_is_not_left_out(folder):
