@@ -175,15 +175,13 @@ def add_overrides(parser: argparse.ArgumentParser, of: str = "the config") -> No
     )
 
 
-def register_data(args: argparse.Namespace) -> None:
-    """Register ``images_dir:annotations.json`` whose images may lie outside, if the arguments say
-    so; what registers the same folder again finds it there."""
-    from cascade_rpn_d2.data import find_dataset
-
+def take_outside_images(args: argparse.Namespace) -> None:
+    """Take the option ``--allow-outside-images`` out of the arguments, and do what it says."""
     if args.allow_outside_images:
-        for name in ("train_data", "test_data", "data"):
-            if data := getattr(args, name, None):
-                find_dataset(data, allow_outside_images=True)
+        from cascade_rpn_d2.data import allow_outside_images
+
+        allow_outside_images()
+    del args.allow_outside_images
 
 
 class Parser(argparse.ArgumentParser):

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import DATA, add_options, add_overrides, register_data
+from .arguments import DATA, add_options, add_overrides, take_outside_images
 
 # Of checkpoint.PolarityChoice.
 POLARITIES = ("auto", "keep", "flip")
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     )
 
     check_destination(args.dst, args.src)
-    register_data(args)
+    take_outside_images(args)
     config = apply_overrides(get_config(args.config_file), args.overrides)
     model = instantiate_model(config, args.config_file)
     measure = (

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides, register_data
+from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     from cascade_rpn_d2.model_zoo import apply_overrides, find_weights, get_config
 
     start_logging()
-    register_data(args)
+    take_outside_images(args)
     dump_proposals(
         apply_overrides(get_config(args.config_file), args.overrides),
         find_weights(args.config_file, args.weights),

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides, register_data
+from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
 
 CONFIG = "guided_anchoring/finetune_faster_rcnn_with_proposals_r50_fpn.py"
 
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
     from cascade_rpn_d2.engine.setup import start_logging
 
     start_logging()
-    register_data(args)
+    take_outside_images(args)
     detector = TrainedDetector.choose(args.detector_config, args.detector_weights)
     generator = None
     if args.generator_config:

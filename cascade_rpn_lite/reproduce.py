@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import DATA, LAUNCH, add_options, add_overrides, register_data
+from .arguments import DATA, LAUNCH, add_options, add_overrides, take_outside_images
 
 # What each of reproduce.SCALES runs on.
 SCALES = {"tiny": "the demo dataset", "full": "COCO 2017"}
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     )
 
     start_logging()
-    register_data(args)
+    take_outside_images(args)
     setting = Setting(
         scale=SCALES[args.scale],
         output_dir=Path(args.output_dir or f"output/reproduce/{args.scale}"),

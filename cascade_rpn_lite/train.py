@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides, register_data
+from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -> None:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     from cascade_rpn_d2.engine.setup import start_logging
 
     start_logging()
-    register_data(args)
+    take_outside_images(args)
     config = setup_config(
         args.config_file,
         args.overrides,

@@ -11,7 +11,15 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .arguments import DATA, Parser, add_options, add_overrides, positive, print_help, register_data
+from .arguments import (
+    DATA,
+    Parser,
+    add_options,
+    add_overrides,
+    positive,
+    print_help,
+    take_outside_images,
+)
 
 EXAMPLES = """
     cascade-rpn visualize stages        --config-file demo/cascade_rpn.py --output stages.png
@@ -337,9 +345,8 @@ def help_text(program: str) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Draw, and print what came of it."""
-    register_data(args)
+    take_outside_images(args)
     given = dict(vars(args))
-    del given["allow_outside_images"]
     module, function = FIGURES[given.pop("figure")].function.split(":")
     draw = getattr(importlib.import_module(f"cascade_rpn_d2.engine.{module}"), function)
     parameters = inspect.signature(draw).parameters

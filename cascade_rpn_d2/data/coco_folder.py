@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def register_coco_folder(
-    spec: str, name: str | None = None, *, allow_outside_images: bool = False
+    spec: str, name: str | None = None, *, allow_outside_images: bool | None = None
 ) -> str:
     """Register a folder of images with its COCO annotation file, for training and testing.
 
@@ -34,7 +34,8 @@ def register_coco_folder(
             same folder again gives the same name and does no more work, unless the file has
             changed.
         allow_outside_images: take a ``file_name`` that leads out of the image folder, which would
-            let a stranger's file name any image of this machine.
+            let a stranger's file name any image of this machine. None for what
+            :func:`.image_names.allow_outside_images` has said, by default no.
 
     Returns:
         The name, for ``DatasetCatalog``, ``MetadataCatalog`` and ``dataloader.*.dataset.names``.
@@ -82,12 +83,11 @@ def register_coco_folder(
     return name
 
 
-def find_dataset(data: str, *, allow_outside_images: bool = False) -> str:
+def find_dataset(data: str) -> str:
     """The registered name of what a command line calls a dataset.
 
     Args:
         data: a registered name, or ``images_dir:annotations.json``, which is registered.
-        allow_outside_images: as of :func:`register_coco_folder`.
 
     Raises:
         ValueError, FileNotFoundError: as :func:`register_coco_folder`. A name without a colon is
@@ -95,7 +95,7 @@ def find_dataset(data: str, *, allow_outside_images: bool = False) -> str:
     """
     if data in DatasetCatalog.list() or ":" not in data:
         return data
-    return register_coco_folder(data, allow_outside_images=allow_outside_images)
+    return register_coco_folder(data)
 
 
 def num_classes(name: str) -> int:

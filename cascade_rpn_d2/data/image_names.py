@@ -12,8 +12,19 @@ from .coco_fields import AnnotationFileError
 
 logger = logging.getLogger(__name__)
 
+_allowed_outside = False
 _NAMED = 3  # how many of several culprits a message names
 _DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def allow_outside_images(allowed: bool = True) -> None:
+    """Say whether image folders take names that lead out of them, where they are not told.
+
+    An option of a command: it holds for all data that the process reads from then on, those that a
+    config records included.
+    """
+    global _allowed_outside
+    _allowed_outside = allowed
 
 
 class ImageFolder:
@@ -23,12 +34,13 @@ class ImageFolder:
         root: the folder, absolute.
         allow_outside: take names that lead out of it, such as ``/data/a.jpg`` or ``../a.jpg``. An
             annotation file from a stranger could show other files of this machine that way. Links
-            inside the folder may lead anywhere.
+            inside the folder may lead anywhere. None for what :func:`allow_outside_images` says, by
+            default no.
     """
 
-    def __init__(self, root: Path, allow_outside: bool = False) -> None:
+    def __init__(self, root: Path, allow_outside: bool | None = None) -> None:
         self.root = Path(os.path.normpath(root))
-        self.allow_outside = allow_outside
+        self.allow_outside = _allowed_outside if allow_outside is None else allow_outside
 
     def locate(self, json_file: Path, names: Sequence[str]) -> list[str]:
         """Find the images.

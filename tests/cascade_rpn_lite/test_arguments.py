@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog
 
-from cascade_rpn_d2.data import register_coco_folder
+from cascade_rpn_d2.data import allow_outside_images, find_dataset
 from cascade_rpn_lite import visualize
 from cascade_rpn_lite.arguments import (
     OPTIONS,
@@ -20,7 +20,7 @@ from cascade_rpn_lite.arguments import (
     count,
     fraction,
     positive,
-    register_data,
+    take_outside_images,
 )
 from cascade_rpn_lite.cli import COMMANDS
 from tests.engine.tiny_data import write_dataset
@@ -148,17 +148,19 @@ def test_every_command_that_takes_data_can_be_asked_for_images_outside_its_folde
         assert ("--allow-outside-images" in options) == bool(options & data), name
 
 
-@pytest.mark.parametrize("option", ["--train-data", "--test-data", "--data"])
-def test_images_outside_the_folder_are_opened_when_asked(tmp_path, option):
+def test_images_outside_the_folder_are_opened_when_asked(tmp_path):
     images, _, labels = write_dataset(tmp_path / "data").partition(":")
-    (tmp_path / "data/outside").mkdir()
-    data = f"{tmp_path / 'data/outside'}:{labels}"
+    (tmp_path / "data/empty").mkdir()
+    data = f"{tmp_path / 'data/empty'}:{labels}"
     content = Path(labels).read_text().replace('"file_name": "', f'"file_name": "{images}/')
     Path(labels).write_text(content)
     parser = Parser()
-    add_options(parser, option, "--allow-outside-images")
-    register_data(parser.parse([option, data]))
+    add_options(parser, "--allow-outside-images")
+    take_outside_images(parser.parse([]))
     with pytest.raises(ValueError, match="leads out of the image folder.*--allow-outside-images"):
-        register_coco_folder(data)
-    register_data(parser.parse([option, data, "--allow-outside-images"]))
-    assert len(DatasetCatalog.get(register_coco_folder(data))) == 5
+        find_dataset(data)
+    try:
+        take_outside_images(parser.parse(["--allow-outside-images"]))
+        assert len(DatasetCatalog.get(find_dataset(data))) == 5
+    finally:
+        allow_outside_images(False)

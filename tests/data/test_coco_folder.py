@@ -106,8 +106,8 @@ def test_images_outside_the_folder_are_taken_when_asked(write, content):
     content["images"][0]["file_name"] = "../outside.png"
     spec = write(content)
     with pytest.raises(ValueError, match="leads out of the image folder"):
-        find_dataset(spec)
-    records = DatasetCatalog.get(find_dataset(spec, allow_outside_images=True))
+        register_coco_folder(spec)
+    records = DatasetCatalog.get(register_coco_folder(spec, allow_outside_images=True))
     assert [Path(r["file_name"]).is_file() for r in records] == [True] * 3
 
 
