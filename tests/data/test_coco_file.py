@@ -136,6 +136,24 @@ FLAWS = [
     (_edit(["annotations", 2, "image_id"], _DELETE), r"annotations\[2\] lacks the key 'image_id'"),
     (_edit(["annotations", 1, "image_id"], 99), r"annotations\[1\] has image_id 99, .* images"),
     (_edit(["annotations", 0, "category_id"], 1), r"annotations\[0\] has category_id 1, .* categ"),
+    (_edit(["annotations", 1, "iscrowd"], "yes"), r"annotations\[1\] has iscrowd 'yes', .* 0 or 1"),
+    (_edit(["annotations", 1, "iscrowd"], "0"), r"annotations\[1\] has iscrowd '0', .* 0 or 1"),
+    (_edit(["annotations", 1, "iscrowd"], 2), r"annotations\[1\] has iscrowd 2, .* 0 or 1"),
+    (
+        _edit(["annotations", 2, "area"], float("nan")),
+        r"annotations\[2\] has area nan, .* at least",
+    ),
+    (_edit(["annotations", 2, "area"], -0.5), r"annotations\[2\] has area -0\.5, .* at least 0"),
+    (_edit(["annotations", 2, "area"], "12"), r"annotations\[2\] has area '12', .* at least 0"),
+    (
+        _edit(["categories", 0, "name"], "\x1b[2J"),
+        r"categories\[0\] has name '\\x1b.*without control",
+    ),
+    (_edit(["categories", 0, "name"], " \n"), r"categories\[0\] has name '', .* a text"),
+    (_edit(["images", 1, "file_name"], "a\u202eb"), r"images\[1\] has file_name .*without control"),
+    (_edit(["images", 1, "id"], 2**53), r"images\[1\] has id 9007199254740992, .*2\^53 - 1"),
+    (_edit(["categories", 1, "id"], -(10**400)), r"categories\[1\] has id -1000.*2\^53 - 1"),
+    (_edit(["images", 1, "width"], 10**400), r"images\[1\] has width 1000.* positive whole"),
 ]
 
 
@@ -158,6 +176,31 @@ def test_not_a_coco_file(read, text):
 def test_a_missing_file(tmp_path):
     with pytest.raises(AnnotationFileError, match=r"none\.json does not exist"):
         read_coco_file(tmp_path / "none.json")
+
+
+def test_category_names_are_read_without_the_end_of_their_line(read, content):
+    content["categories"][0]["name"] = " guide dog\r\n"
+    assert read(content).categories[2] == (90, "guide dog")
+
+
+def test_values_that_mean_what_is_left_out(read, content):
+    for annotation in content["annotations"]:
+        annotation |= {"iscrowd": None, "area": None}
+    assert [a["iscrowd"] for r in read(content).records for a in r["annotations"]] == [0, 0, 0]
+
+
+def test_ids_that_fit_two_images_are_refused(read, content):
+    for image, own in zip(content["images"], ("7", "3", "07"), strict=True):
+        image["id"] = own
+    with pytest.raises(AnnotationFileError, match=r"annotations\[0\] has image_id 7, .* images"):
+        read(content)
+    content["annotations"] = [content["annotations"][2] | {"image_id": "03"}]
+    assert [len(r["annotations"]) for r in read(content).records] == [0, 1, 0]
+
+
+def test_lists_in_lists_are_refused(read):
+    with pytest.raises(AnnotationFileError, match="annotation file .*more than 64 deep"):
+        read('{"images": ' + "[" * 100_000)
 
 
 def test_whole_float_sizes_are_fine(read, content):
