@@ -81,14 +81,14 @@ class ImageFolder:
         return located
 
     def _inside(self, json_file: Path, position: int, name: str) -> str:
-        if "\\" in name and not os.path.isfile(self.root / name):
+        if "\\" in name and not self._is_file(name):
             name = name.replace("\\", "/")
-        path = os.path.normpath(self.root / name)
-        relative = os.path.relpath(path, self.root)
-        outside = relative == os.pardir or relative.startswith(os.pardir + os.sep)
-        if not (outside or _DRIVE.match(name) and not os.path.exists(path)):
-            return relative
-        if self.allow_outside and outside:
+        path = os.path.normpath(os.path.join(self.root, name))
+        below = os.path.join(self.root, "")
+        inside = path.startswith(below)
+        if inside and not (_DRIVE.match(name) and not os.path.exists(path)):
+            return path[len(below) :]
+        if self.allow_outside and not inside:
             return path
         raise AnnotationFileError(
             f"{json_file}: images[{position}] has file_name {name!r:.60}, which leads out of the "
@@ -97,7 +97,10 @@ class ImageFolder:
         )
 
     def _missing(self, names: Sequence[str]) -> list[str]:
-        return [name for name in names if not os.path.isfile(self.root / name)]
+        return [name for name in names if not self._is_file(name)]
+
+    def _is_file(self, name: str) -> bool:
+        return os.path.isfile(os.path.join(self.root, name))
 
     def _repeated(self, names: Sequence[str]) -> int:
         """How many leading folders of all names the folder's own path may already hold."""
