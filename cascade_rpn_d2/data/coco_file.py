@@ -11,10 +11,13 @@ import codecs
 import dataclasses
 from collections import Counter
 from collections.abc import Container, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from detectron2.structures import BoxMode
+from PIL import Image
+from tqdm import tqdm
 
 from ..files.untrusted import read_json
 from . import coco_fields
@@ -22,6 +25,7 @@ from .coco_fields import AnnotationFileError, Ids, is_box
 from .image_headers import read_header
 from .image_names import ImageFolder
 
+_THREADS = 16
 _ONE_KIND = "ids of images and categories are written as numbers or texts throughout"
 
 
@@ -173,16 +177,28 @@ def _read_images(path: Path, coco: CocoFile, images: ImageFolder | None) -> None
         located = images.locate(path, [record["file_name"] for record in records])
         for record, name in zip(records, located, strict=True):
             record["file_name"] = name
-    for position, record in enumerate(records):
-        lacking = [key for key in ("width", "height") if record[key] is None]
-        if not lacking:
-            continue
-        if images is None:
-            raise coco_fields.lacks(path, f"images[{position}]", lacking[0])
-        header = read_header(images.root / record["file_name"])
-        record["width"], record["height"] = header.width, header.height
-        coco.sizes_read += 1
+    sizeless = [r for r in records if r["width"] is None or r["height"] is None]
+    if sizeless and images is None:
+        position = records.index(sizeless[0])
+        key = "width" if sizeless[0]["width"] is None else "height"
+        raise coco_fields.lacks(path, f"images[{position}]", key)
+    if images is not None:
+        _read_sizes(sizeless, images.root)
+    coco.sizes_read = len(sizeless)
     coco.records = [found[own] for own in sorted(found)]
+
+
+def _read_sizes(records: list[dict[str, Any]], folder: Path) -> None:
+    """Take the sizes of images from their headers, many at once, as a disk may answer late."""
+    Image.init()  # threads that each do it would miss formats
+    with ThreadPoolExecutor(_THREADS) as pool:
+        headers = pool.map(read_header, [folder / record["file_name"] for record in records])
+        for record, header in zip(
+            tqdm(records, desc="Sizes of images", unit="", delay=1, disable=None),
+            headers,
+            strict=True,
+        ):
+            record["width"], record["height"] = header.width, header.height
 
 
 def _read_categories(path: Path, coco: CocoFile) -> None:

@@ -120,6 +120,11 @@ def test_sizes_that_the_file_leaves_out_are_those_of_the_images(write, content, 
         records = DatasetCatalog.get(register_coco_folder(spec))
     assert [(r["width"], r["height"]) for r in records] == [(20, 50), (40, 30), (10, 10)]
     assert "the sizes of 2 images are those of their files" in caplog.text
+    content["images"][0]["file_name"] = "broken.png"
+    (Path(spec.rpartition(":")[0]) / "broken.png").write_text("words")
+    (Path(spec.rpartition(":")[2])).write_text(json.dumps(content))
+    with pytest.raises(OSError, match=r"Cannot read image .*broken\.png: it is no image"):
+        register_coco_folder(spec)
 
 
 def test_a_file_without_annotations_is_one_of_test_images(write, content, caplog):
