@@ -11,6 +11,7 @@ import codecs
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -63,26 +64,67 @@ def other_kind(path: PathLike) -> str | None:
     return None
 
 
+def shown(text: object) -> str:
+    """Words from a file, fit to be quoted in a sentence: of one line and 80 characters at most."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    return plain if len(plain) <= 80 else f"{plain[:77]}..."
+
+
+def open_archive(path: PathLike) -> zipfile.ZipFile:
+    """Open a zip archive of arrays or tensors for reading.
+
+    Their writers never compress, and compressed members, or several in one place, could take a
+    thousand times the memory of the file.
+
+    Raises:
+        ValueError: if a member is compressed, or the members are larger than the file; one
+            sentence with the file's name.
+        zipfile.BadZipFile: if it is no such archive.
+        OSError: if it cannot be read.
+    """
+    archive = zipfile.ZipFile(path)
+    members = archive.infolist()
+    packed = next((m for m in members if m.compress_type != zipfile.ZIP_STORED), None)
+    if packed is None and sum(m.file_size for m in members) <= os.path.getsize(path):
+        return archive
+    archive.close()
+    if packed is None:
+        raise ValueError(f"{path} claims to hold more than its size: copy or download it again.")
+    raise ValueError(
+        f"{path} is compressed ('{shown(packed.filename)}'), and may take any amount of memory: "
+        "have it written without compression."
+    )
+
+
 def read_json(path: PathLike, *, allow_nan: bool = False) -> Any:
-    """What a JSON file holds.
+    """What a JSON file holds, see :func:`parse_json`.
+
+    Raises:
+        ValueError: if it cannot be used; one sentence with the file's name.
+        OSError: if it cannot be read.
+    """
+    kind = other_kind(path)
+    if kind:
+        raise ValueError(f"{path} {kind}.")
+    return parse_json(Path(path).read_bytes(), str(path), allow_nan=allow_nan)
+
+
+def parse_json(content: bytes, path: str, *, allow_nan: bool = False) -> Any:
+    """What a JSON text holds.
 
     A byte order mark is allowed. Numbers are finite, but that a value beyond float64 (``1e999``)
     becomes infinite.
 
     Args:
-        path: the file, in UTF-8.
+        content: in UTF-8.
+        path: what a message calls it.
         allow_nan: take NaN and infinity, which JSON has not but Python's ``json`` writes, for a
             caller that looks at every number and can name the one that is wrong.
 
     Raises:
         ValueError: if it is no JSON, not in UTF-8, cut off, nested more than 64 deep, or has NaN or
-            infinity where they are not allowed; one sentence with the file's name.
-        OSError: if it cannot be read.
+            infinity where they are not allowed; one sentence.
     """
-    content = Path(path).read_bytes()
-    kind = other_kind(path)
-    if kind:
-        raise ValueError(f"{path} {kind}.")
     encoding = json.detect_encoding(content).partition("-sig")[0]
     if encoding != "utf-8":
         raise ValueError(f"{path} is encoded as {encoding.upper()}: save it as UTF-8.")
