@@ -172,8 +172,9 @@ def ids_to_array(ids: Ids) -> np.ndarray:
         try:
             return np.array(ids, np.int64)
         except OverflowError:
+            beyond = next(i for i in ids if not -(2**63) <= int(i) < 2**63)
             raise ProposalFileError(
-                f"image id {shown(max(ids, key=abs))} is beyond int64: number the images anew."
+                f"image id {shown(beyond)} is beyond int64: number the images anew."
             ) from None
     raise ProposalFileError("image ids must be all whole numbers or all texts.")
 

@@ -67,7 +67,7 @@ def read_proposal_pickle(path: Path) -> tuple[list[Any], list[np.ndarray], list[
         found = content.get(name) if isinstance(content, dict) else None
         if found is None and isinstance(content, dict):
             found = content.get(_OLD_NAMES.get(name, name))
-        if not isinstance(found, list | tuple) and not getattr(found, "shape", ()):
+        if not isinstance(found, list | tuple | np.ndarray) or getattr(found, "ndim", 1) == 0:
             raise ProposalFileError(
                 f"{path} is no file of proposals, it has no '{name}': give one that Detectron2 "
                 "or `cascade-rpn dump-proposals` wrote."

@@ -7,7 +7,6 @@ import logging
 import os
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
 
+from ..files.untrusted import read_json
 from .matching import AREA_RANGES, IOU_THRESHOLDS, count_found
 
 logger = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ def _load_truth(dataset_name: str) -> dict[Any, _ImageTruth]:
     else:
         if not PathManager.exists(json_file):
             DatasetCatalog.get(dataset_name)  # a dataset that is made on first use
-        content = json.loads(Path(PathManager.get_local_path(json_file)).read_text("utf-8"))
+        content = read_json(PathManager.get_local_path(json_file))
     # COCOeval takes the objects category by category, which decides between equal overlaps; and
     # leaves out those of unknown category.
     per_category: dict = defaultdict(list)

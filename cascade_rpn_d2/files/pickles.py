@@ -58,8 +58,7 @@ def read_pickle(path: PathLike) -> Any:
             raise
         except Exception as error:  # a damaged pickle can raise anything
             raise ValueError(
-                f"{path} is damaged or no pickle ({type(error).__name__}): copy or download it "
-                "again."
+                f"{path} is damaged or no pickle: copy or download it again, or give another."
             ) from error
 
 

@@ -64,10 +64,10 @@ def other_kind(path: PathLike) -> str | None:
     return None
 
 
-def shown(text: object) -> str:
-    """Words from a file, fit to be quoted in a sentence: of one line and 80 characters at most."""
+def shown(text: object, limit: int = 80) -> str:
+    """Words from a file, fit to be quoted in a sentence: on one line, of ``limit`` characters."""
     plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
-    return plain if len(plain) <= 80 else f"{plain[:77]}..."
+    return plain if len(plain) <= limit else f"{plain[: limit - 3]}..."
 
 
 def open_archive(path: PathLike) -> zipfile.ZipFile:
