@@ -41,23 +41,31 @@ def marker(tmp_path: Path) -> Path:
     return tmp_path / "marker"
 
 
-@pytest.fixture(params=["system", "exec"])
-def content(request: pytest.FixtureRequest, marker: Path) -> dict:
+def content(marker: Path, way: str) -> dict:
     """What is read as weights, proposals and everything else, with a payload in it."""
-    bad = Payload(marker, request.param)
+    bad = Payload(marker, way)
     arrays = {"boxes": [np.ones((1, 4))], "objectness_logits": [np.ones(1)], "ids": [bad]}
     return {"model": {"a.weight": bad}, "__author__": "somebody", "meta": bad, **arrays}
 
 
-@pytest.fixture(params=["weights.pkl", "weights.pth", "pickle.pth", "before_1_6.pth"])
-def weights(request: pytest.FixtureRequest, content: dict, tmp_path: Path) -> Path:
+WEIGHTS = {
+    "weights.pkl": "system",
+    "weights.pth": "exec",
+    "pickle.pth": "exec",
+    "before_1_6.pth": "system",
+}
+
+
+@pytest.fixture(params=WEIGHTS)
+def weights(request: pytest.FixtureRequest, marker: Path, tmp_path: Path) -> Path:
     """A file of weights with a payload."""
     path = tmp_path / "theirs" / request.param
     path.parent.mkdir()
-    if request.param in ("weights.pkl", "pickle.pth"):
-        path.write_bytes(pickle.dumps(content, protocol=2))
+    bad = content(marker, WEIGHTS[path.name])
+    if path.name in ("weights.pkl", "pickle.pth"):
+        path.write_bytes(pickle.dumps(bad, protocol=2))
     else:
-        torch.save(content, path, _use_new_zipfile_serialization=request.param == "weights.pth")
+        torch.save(bad, path, _use_new_zipfile_serialization=path.name == "weights.pth")
     return path
 
 
@@ -180,9 +188,9 @@ def test_what_is_called_in_python_runs_nothing(weights, marker, tmp_path):
 
 @pytest.mark.parametrize("name", ["proposals.pkl", "proposals.npz"])
 @pytest.mark.parametrize("command", ["train", "eval"])
-def test_a_command_runs_nothing_of_its_proposals(command, name, content, marker, tmp_path):
+def test_a_command_runs_nothing_of_its_proposals(command, name, marker, tmp_path):
     file = tmp_path / name
-    file.write_bytes(pickle.dumps(content))
+    file.write_bytes(pickle.dumps(content(marker, "system")))
     data = write_dataset(tmp_path / "data", images=1)
     words = [command, "--config-file", "cascade_rpn/cascade_rpn_fast_rcnn_r50_fpn_1x.py"]
     words += ["--output-dir", str(tmp_path / "out"), "--num-gpus", "0", "train.device=cpu"]
