@@ -114,9 +114,9 @@ def left_out_words(names: Sequence[str]) -> str:
 
 def _require_tensors(source: Path) -> None:
     try:
-        with zipfile.ZipFile(source) as archive:
+        with open_archive(source, only_names=True) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
-    except (zipfile.BadZipFile, NotImplementedError):
+    except zipfile.BadZipFile:
         raise ValueError(
             f"{source} is damaged, its end is missing: copy or download it again."
         ) from None

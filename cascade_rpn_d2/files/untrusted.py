@@ -70,11 +70,15 @@ def shown(text: object, limit: int = 80) -> str:
     return plain if len(plain) <= limit else f"{plain[: limit - 3]}..."
 
 
-def open_archive(path: PathLike) -> zipfile.ZipFile:
+def open_archive(path: PathLike, *, only_names: bool = False) -> zipfile.ZipFile:
     """Open a zip archive of arrays or tensors for reading.
 
     Their writers never compress, and compressed members, or several in one place, could take a
     thousand times the memory of the file.
+
+    Args:
+        path: the file.
+        only_names: leave out these checks, as no member is going to be read.
 
     Raises:
         ValueError: if a member is compressed, or the members are larger than the file; one
@@ -82,7 +86,14 @@ def open_archive(path: PathLike) -> zipfile.ZipFile:
         zipfile.BadZipFile: if it is no such archive.
         OSError: if it cannot be read.
     """
-    archive = zipfile.ZipFile(path)
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile):
+        raise
+    except Exception as error:  # a damaged one can raise anything
+        raise zipfile.BadZipFile(str(error)) from error
+    if only_names:
+        return archive
     members = archive.infolist()
     packed = next((m for m in members if m.compress_type != zipfile.ZIP_STORED), None)
     if packed is None and sum(m.file_size for m in members) <= os.path.getsize(path):

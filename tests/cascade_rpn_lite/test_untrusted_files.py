@@ -17,7 +17,6 @@ from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint import Checkpointer
 from cascade_rpn_d2.checkpoint.export import export_checkpoint
 from cascade_rpn_d2.data import read_proposals
-from cascade_rpn_lite.cli import main
 from tests.engine.tiny_data import write_dataset
 from tests.engine.tiny_models import tiny_config_file, write_weights
 
@@ -123,16 +122,10 @@ COMMANDS = {
 }
 
 
-def ends_in_a_sentence(words: list[str]) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    sentence = ended.value.code
-    assert isinstance(sentence, str) and sentence.isprintable()
-    return sentence
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_runs_nothing_of_its_weights(command, weights, marker, tmp_path, repository):
+def test_a_command_runs_nothing_of_its_weights(
+    command, weights, marker, tmp_path, repository, sentence_of
+):
     words = COMMANDS[command](weights, tmp_path)
     config = "tests/engine/tiny_config.py"
     if command == "visualize":
@@ -140,11 +133,11 @@ def test_a_command_runs_nothing_of_its_weights(command, weights, marker, tmp_pat
     words += ["--config-file", str(repository / config)]
     if words[0] in ("train", "eval", "dump-proposals"):
         words += ["--num-gpus", "0"]
-    assert weights.name in ends_in_a_sentence(words)
+    assert weights.name in sentence_of(*words)
     assert not marker.exists()
 
 
-def test_fine_tuning_runs_nothing_of_its_weights(weights, marker, tmp_path):
+def test_fine_tuning_runs_nothing_of_its_weights(weights, marker, tmp_path, sentence_of):
     data = write_dataset(tmp_path / "data", images=1)
     config = tmp_path / "detector.py"
     config.write_text(
@@ -163,7 +156,7 @@ def test_fine_tuning_runs_nothing_of_its_weights(weights, marker, tmp_path):
         words = ["finetune", "--detector-config", str(config), "--detector-weights", str(detector)]
         words += ["--generator-config", generator, "--generator-weights", str(proposer)]
         words += ["--train-data", data, "--output-dir", str(tmp_path / "out"), "--num-gpus", "0"]
-        assert weights.name in ends_in_a_sentence([*words, "train.device=cpu"])
+        assert weights.name in sentence_of(*words, "train.device=cpu")
         assert not marker.exists()
 
 
@@ -173,6 +166,17 @@ def test_detectron2s_predictor_on_a_config_of_ours_runs_nothing(weights, marker,
     with pytest.raises((ValueError, pickle.UnpicklingError)):  # of .pth files PyTorch's own
         DefaultPredictor(cfg)
     assert not marker.exists()
+
+
+def test_detectron2s_predictor_reads_a_pickle_of_arrays(tmp_path, repository):
+    config = str(repository / "tests/tiny_configs/tiny_rpn.py")
+    model = model_zoo.get(config, device="cpu")
+    state = {key: value.numpy() for key, value in model.state_dict().items()}
+    (tmp_path / "zoo.pkl").write_bytes(pickle.dumps({"model": state, "__author__": "us"}))
+    cfg = model_zoo.get_predictor_cfg(config, tmp_path / "zoo.pkl")
+    cfg.MODEL.DEVICE = "cpu"
+    found = DefaultPredictor(cfg).model.state_dict()
+    assert all(torch.equal(value, found[key]) for key, value in model.state_dict().items())
 
 
 def test_what_is_called_in_python_runs_nothing(weights, marker, tmp_path):
@@ -188,7 +192,7 @@ def test_what_is_called_in_python_runs_nothing(weights, marker, tmp_path):
 
 @pytest.mark.parametrize("name", ["proposals.pkl", "proposals.npz"])
 @pytest.mark.parametrize("command", ["train", "eval"])
-def test_a_command_runs_nothing_of_its_proposals(command, name, marker, tmp_path):
+def test_a_command_runs_nothing_of_its_proposals(command, name, marker, tmp_path, sentence_of):
     file = tmp_path / name
     file.write_bytes(pickle.dumps(content(marker, "system")))
     data = write_dataset(tmp_path / "data", images=1)
@@ -199,7 +203,7 @@ def test_a_command_runs_nothing_of_its_proposals(command, name, marker, tmp_path
         words += [f"--{part}-data", data, f"--{part}-proposals", str(file)]
     if command == "eval":
         words += ["--weights", write_weights("tiny_rpn", tmp_path)]
-    assert name in ends_in_a_sentence(words)
+    assert name in sentence_of(*words)
     assert not marker.exists()
 
 
