@@ -108,7 +108,7 @@ def read_tensor_file(path: PathLike) -> TensorFile:
 
 def left_out_words(names: Sequence[str]) -> str:
     """What was left out of a file, to follow its name or "it"."""
-    more = f" and {len(names) - 3} more classes" if len(names) > 3 else ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"has objects of {', '.join(map(shown, names[:3]))}{more}, which are left aside"
 
 

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from ..files.untrusted import open_archive, parse_json, shown
+from ..files.untrusted import open_archive, other_kind, parse_json, shown
 
 FORMAT = "cascade_rpn_d2 proposals"
 VERSION = 1
@@ -261,6 +261,9 @@ def _unreadable(path: Path, error: Exception) -> Exception:
     if isinstance(error, OSError):
         return OSError(f"{path} cannot be read ({error.strerror or error}).")
     if isinstance(error, zipfile.BadZipFile) and not zipfile.is_zipfile(path):
+        kind = other_kind(path)
+        if kind:
+            return ProposalFileError(f"{path} {kind}.")
         return ProposalFileError(
             f"{path} is no file of proposals, or the end of it is missing: write one with "
             "`cascade-rpn dump-proposals`, or copy it again."

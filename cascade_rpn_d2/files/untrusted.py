@@ -28,19 +28,22 @@ _MAX_JSON_DEPTH = 64
 _BRACKETS_AND_QUOTES = b'[]{}"'
 _OTHER_BYTES = bytes(set(range(256)) - set(_BRACKETS_AND_QUOTES))
 
-# What other files that bear the expected name begin with. An article fits into "is ...".
-_BEGINNINGS: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"version https://git-lfs"), "a pointer of Git LFS, not the file itself"),
-    (re.compile(rb"\s*<(!doctype|html|head)", re.IGNORECASE), "an HTML page"),
-    (re.compile(rb"\s*<\?xml", re.IGNORECASE), "an XML file"),
-    (re.compile(rb"\x1f\x8b"), "packed with gzip"),
-    (re.compile(rb"BZh[1-9]1AY"), "packed with bzip2"),
-    (re.compile(rb"\xfd7zXZ\x00"), "packed with xz"),
+# What other files that bear the expected name begin with, what they are, and what to do.
+_OTHER_KINDS = (
+    (
+        rb"version https://git-lfs",
+        "a pointer of Git LFS, not the file itself: get the file with `git lfs pull`",
+    ),
+    (
+        rb"(?i)\s*<(!doctype|html|head)",
+        "an HTML page: download the file itself, from its direct link",
+    ),
+    (rb"(?i)\s*<\?xml", "an XML file: give another file"),
+    (rb"\x1f\x8b|BZh[1-9]1AY|\xfd7zXZ\x00|7z\xbc\xaf|Rar!", "packed: unpack it first"),
+    (rb"\xff\xd8\xff|\x89PNG|II\*\x00|MM\x00\*", "an image: give another file"),
+    (rb"\x89HDF", "a file of HDF5: give another file"),
+    (rb"(?s).{5}\x00{3}\{\"", "of safetensors: save its tensors with torch.save"),
 )
-_ADVICE = {
-    "a pointer of Git LFS, not the file itself": "get the file with `git lfs pull`",
-    "an HTML page": "download the file itself, from its direct link",
-}
 
 
 def other_kind(path: PathLike) -> str | None:
@@ -57,11 +60,7 @@ def other_kind(path: PathLike) -> str | None:
         beginning = file.read(512).removeprefix(codecs.BOM_UTF8)
     if not beginning:
         return "is empty: copy or download it again"
-    for pattern, kind in _BEGINNINGS:
-        if pattern.match(beginning):
-            unpack = "unpack it first" if kind.startswith("packed") else "give another file"
-            return f"is {kind}: {_ADVICE.get(kind, unpack)}"
-    return None
+    return next((f"is {what}" for start, what in _OTHER_KINDS if re.match(start, beginning)), None)
 
 
 def shown(text: object, limit: int = 80) -> str:

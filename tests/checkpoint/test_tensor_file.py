@@ -73,7 +73,7 @@ def test_objects_beside_the_tensors_are_left_out_by_name(tmp_path, zipped):
 def test_words_name_the_first_of_what_is_left_out():
     assert left_out_words(["a.B"]) == "has objects of a.B, which are left aside"
     words = left_out_words(["a.\x1b", "b", "c", "d", "e"])
-    assert words == "has objects of a.\ufffd, b, c and 2 more classes, which are left aside"
+    assert words == "has objects of a.\ufffd, b, c and 2 more, which are left aside"
 
 
 def npz(path: Path) -> None:
@@ -133,7 +133,7 @@ def nested(path: Path) -> None:
         (LFS, "is a pointer of Git LFS, not the file itself: get the file with `git lfs pull`"),
         (b"\x80\x04 nothing", "is damaged or no pickle"),
         (b"\x1b[2J\x00", "is damaged or no"),
-        (b"\x1f\x8b\x08", "is packed with gzip: unpack it first"),
+        (b"\x1f\x8b\x08", "is packed: unpack it first"),
         (npz, "is an archive of numpy arrays (.npz), not a checkpoint"),
         (torchscript, "is a program of TorchScript, not a checkpoint"),
         (other_zip, "is a zip archive without tensors: unpack it first"),

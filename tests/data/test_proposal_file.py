@@ -195,9 +195,13 @@ def test_damage_is_noticed(path, tmp_path):
         with pytest.raises(ProposalFileError, match=re.escape(str(short))):
             read_proposals(short)
     text = tmp_path / "text.npz"
-    text.write_text("no archive")
-    with pytest.raises(ProposalFileError, match="is no file of proposals"):
-        read_proposals(text)
+    for content, message in (
+        ("no archive", "is no file of proposals"),
+        ("<html>", r"text\.npz is an HTML page: download the file itself"),
+    ):
+        text.write_text(content)
+        with pytest.raises(ProposalFileError, match=message):
+            read_proposals(text)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
+import struct
 import zipfile
 from pathlib import Path
 
@@ -55,7 +58,7 @@ def test_json_is_read_with_a_byte_order_mark_or_without(tmp_path, encoding):
         ("[1]".encode("utf-16"), "is encoded as UTF-16: save it as UTF-8"),
         ("[1]".encode("utf-32-le"), "is encoded as UTF-32-LE"),
         ('["café"]'.encode("latin-1"), "is not encoded as UTF-8 (byte 5 is 0xe9)"),
-        (gzip.compress(b"[1]"), "is packed with gzip: unpack it first"),
+        (gzip.compress(b"[1]"), "is packed: unpack it first"),
         (b"\n<!DOCTYPE html><html>", "is an HTML page: download the file itself"),
         (LFS, "is a pointer of Git LFS, not the file itself: get the file with `git lfs pull`"),
     ],
@@ -80,8 +83,25 @@ def test_brackets_in_texts_and_one_after_the_other_are_not_deep(tmp_path, text):
     assert read_json(write(tmp_path, text)) == json.loads(text)
 
 
-def test_a_file_that_is_what_it_is_named_has_no_other_kind(tmp_path):
-    assert other_kind(write(tmp_path, b"PK\x03\x04")) is None
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (bz2.compress(b"a"), "packed"),
+        (lzma.compress(b"a"), "packed"),
+        (b"<?xml version='1.0'?>", "an XML file"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "an image"),
+        (b"\x89PNG\r\n", "an image"),
+        (b"\x89HDF\r\n", "a file of HDF5"),
+        (struct.pack("<Q", 300) + b'{"__metadata__": {}', "of safetensors"),
+    ],
+)
+def test_what_people_meet_under_a_wrong_name_is_told(tmp_path, content, kind):
+    assert str(other_kind(write(tmp_path, content))).startswith(f"is {kind}: ")
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04", b"\x80\x02}", b"BZh", b'{"a": 1}', b"II"])
+def test_a_file_that_is_what_it_is_named_has_no_other_kind(tmp_path, content):
+    assert other_kind(write(tmp_path, content)) is None
 
 
 def test_what_is_quoted_is_one_printable_line():
