@@ -216,7 +216,7 @@ def _load_truth(dataset_name: str) -> dict[Any, _ImageTruth]:
     else:
         if not PathManager.exists(json_file):
             DatasetCatalog.get(dataset_name)  # a dataset that is made on first use
-        content = read_json(PathManager.get_local_path(json_file))
+        content = read_json(PathManager.get_local_path(json_file), allow_nan=True)
     # COCOeval takes the objects category by category, which decides between equal overlaps; and
     # leaves out those of unknown category.
     per_category: dict = defaultdict(list)

@@ -40,7 +40,6 @@ _OTHER_KINDS = (
     ),
     (rb"(?i)\s*<\?xml", "an XML file: give another file"),
     (rb"\x1f\x8b|BZh[1-9]1AY|\xfd7zXZ\x00|7z\xbc\xaf|Rar!", "packed: unpack it first"),
-    (rb"\xff\xd8\xff|\x89PNG|II\*\x00|MM\x00\*", "an image: give another file"),
     (rb"\x89HDF", "a file of HDF5: give another file"),
     (rb"(?s).{5}\x00{3}\{\"", "of safetensors: save its tensors with torch.save"),
 )
