@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -35,6 +36,14 @@ def fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"must be between 0 and 1, not {text}")
     return value
+
+
+def number(text: str) -> int | float:
+    """A finite number, from the command line."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a finite number, not {text}")
+    return int(value) if value.is_integer() else value
 
 
 def print_help(text: str) -> None:
@@ -76,6 +85,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": positive,
         "metavar": "N",
         "help": "use the first so many images only",
+    },
+    "--depth-range": {
+        "nargs": 2,
+        "type": number,
+        "metavar": ("LOW", "HIGH"),
+        "help": "values that become black and white in images of more than 8 bits a channel, such "
+        "as 0 4095; default: as the config says, or such images are refused",
+    },
+    "--max-pixels": {
+        "type": positive,
+        "metavar": "N",
+        "help": "refuse images of more pixels (default: as the config says, or 120,000,000)",
+    },
+    "--no-check": {
+        "action": "store_true",
+        "help": "do not read the headers of all images of a folder first, as on a slow network "
+        "disk",
     },
     # What it writes.
     "--output": {"metavar": "FILE", "help": "file to write"},
@@ -146,6 +172,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "merge the detections at several image sizes, each also mirrored (tta.*)",
     },
 }
+READING = ("--depth-range", "--max-pixels")
 LAUNCH = ("--num-gpus", "--num-machines", "--machine-rank", "--dist-url")
 
 _OVERRIDE = re.compile(r"[+~]?[A-Za-z_][\w.\[\]]*=")
@@ -182,6 +209,26 @@ def take_outside_images(args: argparse.Namespace) -> None:
 
         allow_outside_images()
     del args.allow_outside_images
+
+
+def take_reading(args: argparse.Namespace, *parts: str) -> list[str]:
+    """Take the options ``READING`` out of the arguments.
+
+    Args:
+        args: their attributes ``depth_range`` and ``max_pixels`` are gone afterwards.
+        parts: which data are read with them, ``"train"`` and ``"test"``.
+
+    Returns:
+        What they change, as overrides of a config.
+    """
+    given = {"depth_range": args.depth_range, "max_pixels": args.max_pixels}
+    del args.depth_range, args.max_pixels
+    return [
+        f"+dataloader.{part}.mapper.{key}={value}"
+        for part in parts
+        for key, value in given.items()
+        if value is not None
+    ]
 
 
 class Parser(argparse.ArgumentParser):

@@ -17,7 +17,14 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
+from .arguments import (
+    LAUNCH,
+    READING,
+    add_options,
+    add_overrides,
+    take_outside_images,
+    take_reading,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="detectron2: a pickle for Detectron2's own tools, ending in .pkl (default: npz)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    add_options(parser, *LAUNCH)
+    add_options(parser, *READING, "--no-check", *LAUNCH)
     add_overrides(parser)
 
 
@@ -49,10 +56,11 @@ def run(args: argparse.Namespace) -> None:
     from cascade_rpn_d2.engine.setup import start_logging
     from cascade_rpn_d2.model_zoo import apply_overrides, find_weights, get_config
 
+    reading = take_reading(args, "test")
     start_logging()
     take_outside_images(args)
     dump_proposals(
-        apply_overrides(get_config(args.config_file), args.overrides),
+        apply_overrides(get_config(args.config_file), [*reading, *args.overrides]),
         find_weights(args.config_file, args.weights),
         args.data,
         args.output,
@@ -61,4 +69,5 @@ def run(args: argparse.Namespace) -> None:
         device="cpu" if args.num_gpus == 0 else None,
         as_pickle=args.format == "detectron2",
         overwrite=args.overwrite,
+        check_images=not args.no_check,
     )

@@ -42,7 +42,14 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
+from .arguments import (
+    LAUNCH,
+    READING,
+    add_options,
+    add_overrides,
+    take_outside_images,
+    take_reading,
+)
 
 CONFIG = "guided_anchoring/finetune_faster_rcnn_with_proposals_r50_fpn.py"
 
@@ -86,7 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the config says)",
     )
     add_options(parser, "--test-proposals", help="likewise, to evaluate on")
-    add_options(parser, "--train-data", "--test-data", "--allow-outside-images", "--output-dir")
+    add_options(parser, "--train-data", "--test-data", "--allow-outside-images")
+    add_options(parser, *READING, "--no-check", "--output-dir")
     add(
         "--evaluate-before",
         action="store_true",
@@ -122,7 +130,7 @@ def run(args: argparse.Namespace) -> None:
         generator = ModelChoice("generator", args.generator_config, args.generator_weights)
     config = setup_config(
         args.config_file,
-        args.overrides,
+        [*take_reading(args, "train", "test"), *args.overrides],
         train_data=args.train_data,
         test_data=args.test_data,
         train_proposals=args.train_proposals,
@@ -130,6 +138,7 @@ def run(args: argparse.Namespace) -> None:
         output_dir=args.output_dir,
         device="cpu" if args.num_gpus == 0 else None,
         adapt=detector.adapt,
+        check_images=not args.no_check,
     )
     results = finetune_with_proposals(
         config, detector, generator, evaluate_before=args.evaluate_before

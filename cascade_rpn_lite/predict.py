@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import add_options, add_overrides
+from .arguments import READING, add_options, add_overrides, take_reading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--score-threshold",
         help="minimum score of a box (default: 0.5, for proposals 0)",
     )
-    add_options(parser, "--batch-size", "--device")
+    add_options(parser, *READING, "--batch-size", "--device")
     add_overrides(parser)
 
 
@@ -54,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
 
     sources = find_sources(args.input, exclude=args.output)
     predictor, categories = load_predictor(
-        args.config_file, args.weights, overrides=args.overrides, device=args.device
+        args.config_file,
+        args.weights,
+        overrides=[*take_reading(args, "test"), *args.overrides],
+        device=args.device,
     )
     summary = predict_files(
         predictor,

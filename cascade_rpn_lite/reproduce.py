@@ -13,7 +13,15 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import DATA, LAUNCH, add_options, add_overrides, take_outside_images
+from .arguments import (
+    DATA,
+    LAUNCH,
+    READING,
+    add_options,
+    add_overrides,
+    take_outside_images,
+    take_reading,
+)
 
 # What each of reproduce.SCALES runs on.
 SCALES = {"tiny": "the demo dataset", "full": "COCO 2017"}
@@ -32,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_options(parser, "--train-data", help=f"what to train on: {DATA}; default: {_DEFAULTS}")
     add_options(parser, "--test-data", help="what to test on, given together with --train-data")
-    add_options(parser, "--allow-outside-images")
+    add_options(parser, "--allow-outside-images", *READING, "--no-check")
     add_options(parser, "--output-dir", help="default: output/reproduce/<scale>")
     add_options(parser, *LAUNCH)
     add_overrides(parser, of="the config of every row")
@@ -67,8 +75,9 @@ def run(args: argparse.Namespace) -> None:
         output_dir=Path(args.output_dir or f"output/reproduce/{args.scale}"),
         train_data=args.train_data,
         test_data=args.test_data,
-        overrides=args.overrides,
+        overrides=[*take_reading(args, "train", "test"), *args.overrides],
         device="cpu" if args.num_gpus == 0 else None,
+        check_images=not args.no_check,
     )
     table = find_table(projects_dir(), args.table)
     report = reproduce(args.table, table, setting, args.rows)

@@ -13,7 +13,14 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
+from .arguments import (
+    LAUNCH,
+    READING,
+    add_options,
+    add_overrides,
+    take_outside_images,
+    take_reading,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -> None:
@@ -42,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -
         )
     add_options(parser, "--tta", **({} if evaluates else {"help": _TTA_WITH_EVAL_ONLY}))
     add_options(parser, "--train-data", "--test-data", "--allow-outside-images")
-    add_options(parser, "--train-proposals", "--test-proposals", "--output-dir", *LAUNCH)
+    add_options(parser, *READING, "--no-check", "--train-proposals", "--test-proposals")
+    add_options(parser, "--output-dir", *LAUNCH)
     add_overrides(parser)
 
 
@@ -64,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     take_outside_images(args)
     config = setup_config(
         args.config_file,
-        args.overrides,
+        [*take_reading(args, "train", "test"), *args.overrides],
         weights=args.weights,
         train_data=args.train_data,
         test_data=args.test_data,
@@ -73,6 +81,7 @@ def run(args: argparse.Namespace) -> None:
         output_dir=args.output_dir,
         device="cpu" if args.num_gpus == 0 else None,
         tta=args.tta,
+        check_images=not args.no_check,
     )
     if args.eval_only:
         evaluate_checkpoint(config, resume=args.resume, tta=args.tta)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from .arguments import (
     DATA,
+    READING,
     Parser,
     add_options,
     add_overrides,
     positive,
     print_help,
     take_outside_images,
+    take_reading,
 )
 
 EXAMPLES = """
@@ -327,7 +329,7 @@ def figure_parser(name: str, program: str) -> Parser:
     )
     add_options(parser, "--allow-outside-images")
     add_options(parser, "--output", required=True, help="the figure, *.png or *.jpg")
-    add_options(parser, "--device")
+    add_options(parser, *READING, "--device")
     figure.add_arguments(parser)
     add_overrides(parser)
     return parser
@@ -346,6 +348,7 @@ def help_text(program: str) -> str:
 def run(args: argparse.Namespace) -> None:
     """Draw, and print what came of it."""
     take_outside_images(args)
+    args.overrides = [*take_reading(args, "test"), *args.overrides]
     given = dict(vars(args))
     module, function = FIGURES[given.pop("figure")].function.split(":")
     draw = getattr(importlib.import_module(f"cascade_rpn_d2.engine.{module}"), function)

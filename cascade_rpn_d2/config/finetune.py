@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 # What a fine-tuning decides about the ROI heads; all else is of the network that was trained.
 _HEADS = ("batch_size_per_image", "positive_fraction", "proposal_matcher")
 _PREDICTOR = ("box2box_transform", "smooth_l1_beta", "loss_weight", "test_score_thresh")
-_READING = ("image_format", "augmentations")
+_READING = ("image_format", "augmentations", "depth_range", "max_pixels")
 
 
 def regression_weights(detector: DictConfig) -> tuple[float, ...]:

@@ -11,11 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from detectron2.data.detection_utils import read_image as _read_image
 
-from .mapper import UnreadableImageError
+from .image_file import DEFAULT_READER, ImageReader
+from .image_headers import UnreadableImageError
 
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .jpe .jp2 .png .bmp .dib .tif .tiff .webp .ppm .gif".split())
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jp2 .png .bmp .dib .tif .tiff .webp .ppm .pgm .gif".split()
+)
 VIDEO_SUFFIXES = frozenset(".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .wmv".split())
 
 
@@ -83,29 +85,26 @@ def find_sources(
     return list(found.values())
 
 
-def read_image(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
-    """An image file as (H, W, 3) uint8 in BGR order, turned as its EXIF data say.
-
-    Raises:
-        UnreadableImageError: if it cannot be read; names the file and the reason.
-    """
-    try:
-        return np.ascontiguousarray(_read_image(os.fspath(path), format="BGR"), dtype=np.uint8)
-    # A broken file makes Pillow raise nearly anything.
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise UnreadableImageError(f"Cannot read image {path}: {reason}") from error
-
-
-def read_video(path: str | os.PathLike[str]) -> Iterator[npt.NDArray[np.uint8]]:
+def read_video(
+    path: str | os.PathLike[str], reader: ImageReader = DEFAULT_READER
+) -> Iterator[npt.NDArray[np.uint8]]:
     """The frames of a video, each (H, W, 3) uint8 in BGR order.
 
+    Args:
+        path: the file.
+        reader: limits the pixels of a frame.
+
     Raises:
-        UnreadableImageError: if there is not a single frame; names the file.
+        UnreadableImageError: if there is not a single frame, or frames are too large; names the
+            file.
     """
     capture = cv2.VideoCapture(os.fspath(path))
     count = 0
     try:
+        width, height = (
+            int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        reader.require_allowed(path, width, height)
         while True:
             ok, frame = capture.read()
             if not ok:
@@ -115,25 +114,28 @@ def read_video(path: str | os.PathLike[str]) -> Iterator[npt.NDArray[np.uint8]]:
     finally:
         capture.release()
     if count == 0:
-        raise UnreadableImageError(f"Cannot read video {path}: OpenCV finds no frames in it")
+        raise UnreadableImageError(f"Cannot read video {path}: OpenCV finds no frames in it.")
 
 
 def read_frames(
-    sources: Sequence[Source], on_unreadable: Callable[[Source, OSError], object]
+    sources: Sequence[Source],
+    on_unreadable: Callable[[Source, OSError], object],
+    reader: ImageReader = DEFAULT_READER,
 ) -> Iterator[Frame]:
     """All frames of the sources; a source that cannot be read is reported and skipped.
 
     Args:
         sources: what to read.
         on_unreadable: called with a source and the error that names it.
+        reader: reads the images, and limits the pixels of videos.
     """
     for source in sources:
         try:
             if source.is_video:
-                for index, image in enumerate(read_video(source.path)):
+                for index, image in enumerate(read_video(source.path, reader)):
                     yield Frame(source, index, image)
             else:
-                yield Frame(source, 0, read_image(source.path))
+                yield Frame(source, 0, reader(source.path))
         except UnreadableImageError as error:
             on_unreadable(source, error)
 

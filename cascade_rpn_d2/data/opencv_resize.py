@@ -20,13 +20,13 @@ class OpenCVResizeTransform(T.ResizeTransform):
 
     Args:
         h, w: size of the image.
-        scale: the factor. The new size is rounded; pixels are taken by the factor itself in
+        scale: the factor. The new size is rounded, to one pixel at least; pixels are taken by the factor itself in
             floating point, by the ratio of the sizes otherwise.
         in_float: whether pixels become float32 first, and stay it.
     """
 
     def __init__(self, h: int, w: int, scale: float, *, in_float: bool):
-        super().__init__(h, w, round(h * scale), round(w * scale))
+        super().__init__(h, w, max(1, round(h * scale)), max(1, round(w * scale)))
         self.scale = scale
         self.in_float = in_float
 
@@ -39,6 +39,8 @@ class OpenCVResizeTransform(T.ResizeTransform):
         if not self.in_float:
             return cv2.resize(img, (self.new_w, self.new_h))
         pixels = img.astype(np.float32)
+        if min(self.h, self.w) * self.scale < 0.5:  # of which OpenCV makes no pixel
+            return cv2.resize(pixels, (self.new_w, self.new_h))
         return cv2.resize(pixels, None, fx=self.scale, fy=self.scale)
 
 

@@ -120,7 +120,7 @@ def measure_shapes(
     objects, guided, sliding = Shapes(), Shapes(), Shapes()
     cells = np.zeros(len(window.strides), np.int64)
     for record in tqdm(records, unit="image", disable=None):
-        image = read_record(record)
+        image = read_record(record, predictor.reader)
         objects.add(resized_objects(objects_of(record), predictor.preprocess(image)))
         trace = trace_anchors(predictor, image)
         guided.add(trace.anchors[trace.active].flatten(0, 1))

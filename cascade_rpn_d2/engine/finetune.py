@@ -28,6 +28,7 @@ from ..data.proposal_dataset import pair_with_files
 from ..model_zoo import find_weights, get_config, instantiate_model
 from .dump_identity import digest, run_identity, weights_sha256
 from .evaluation import Results, evaluate
+from .image_options import read_alike
 from .model_choices import ModelChoice
 from .processes import of_main_process
 from .proposal_data import check_proposals, takes_proposals
@@ -186,13 +187,18 @@ def _fingerprint(
         proposals = [sha256_of(file) for _, file in _files(config)]
     else:
         weights = find_weights(generator.config_file, generator.weights)
-        proposals = [digest(run_identity(generator.config(), weights, (), None, 0))]
+        proposals = [digest(run_identity(_feeding(config, generator), weights, (), None, 0))]
     start = [weights_sha256(detector.weights), detector.regression_weights()]
     marked = copy.deepcopy(config)
     marked.train.init_checkpoint = digest(start)
     for part in _parts(config):
         marked.dataloader[part].dataset.proposal_files = proposals
     return fingerprint(marked)
+
+
+def _feeding(config: DictConfig, generator: ModelChoice) -> DictConfig:
+    """The config of the generator, which reads the files that the fine-tuning reads."""
+    return read_alike(generator.config(), config)
 
 
 def prepare_detector(config: DictConfig, detector: TrainedDetector) -> None:
@@ -223,7 +229,7 @@ def _dump(config: DictConfig, generator: ModelChoice) -> None:
             logger.info("The proposals of %s are in %s already.", dataset, file)
             continue
         dump_proposals(
-            generator.config(),
+            _feeding(config, generator),
             find_weights(generator.config_file, generator.weights),
             dataset,
             file,

@@ -96,6 +96,7 @@ def proposals_only(predictor: BatchPredictor) -> BatchPredictor:
         ProposalsOfDetector(predictor.model),
         image_format=predictor.image_format,
         resize=predictor.resize,
+        reader=predictor.reader,
     )
 
 
@@ -120,7 +121,7 @@ def run_proposals(
     iterator = iter(records)
     with tqdm(total=len(records), unit="image", disable=None) as bar:
         while batch := list(islice(iterator, batch_size)):
-            outputs = propose([read_record(record) for record in batch])
+            outputs = propose([read_record(record, predictor.reader) for record in batch])
             yield from zip(batch, (output["proposals"] for output in outputs), strict=True)
             bar.update(len(batch))
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ..data import find_dataset
-from ..data.images import read_image
+from ..data.image_file import DEFAULT_READER, ImageReader
 from ..data.records import read_ahead
 from ..model_zoo import InputFormat
 
@@ -67,14 +67,16 @@ def load_records(name: str, *, ahead: bool = False) -> list[dict[str, Any]]:
     return records
 
 
-def read_record(record: dict[str, Any]) -> npt.NDArray[np.uint8]:
+def read_record(
+    record: dict[str, Any], reader: ImageReader = DEFAULT_READER
+) -> npt.NDArray[np.uint8]:
     """The image of a record, (H, W, 3) uint8 in BGR order.
 
     Raises:
         OSError: if it cannot be read; names the file.
         ValueError: if it has another size than its annotations say; names the file.
     """
-    image = read_image(record["file_name"])
+    image = reader(record["file_name"])
     check_image_size(dict(record), image)
     return image
 

@@ -39,7 +39,7 @@ def measure_on_dataset(
     def samples(model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
         predictor = BatchPredictor.from_config(model, config)
         for record in tqdm(chosen, unit="image", disable=None):
-            inputs: dict[str, Any] = predictor.preprocess(read_record(record))
+            inputs: dict[str, Any] = predictor.preprocess(read_record(record, predictor.reader))
             yield inputs["image"], resized_objects(objects_of(record), inputs)
 
     source = f"on {len(chosen)} images of {name}"

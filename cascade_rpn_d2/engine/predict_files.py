@@ -85,7 +85,7 @@ def predict_files(
             summary.skipped.append(error)
             bar.write(f"Skipped: {error}", file=sys.stderr)
 
-        for batch in batched(read_frames(sources, skip), batch_size):
+        for batch in batched(read_frames(sources, skip, predictor.reader), batch_size):
             outputs = predictor([frame.image for frame in batch])
             for frame, output in zip(batch, outputs, strict=True):
                 summary.frames += 1

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..data import ImageReader
 from ..model_zoo import (
     InputFormat,
     apply_overrides,
@@ -78,19 +79,26 @@ class BatchPredictor:
         model: takes Detectron2's list of dicts; it is put into evaluation mode.
         image_format: channel order that the model expects, ``"RGB"`` or ``"BGR"``.
         resize: scales an image before the model sees it; None for the image as it is.
+        reader: how those read image files who have files.
 
     Raises:
         ValueError: if the image format is another one.
     """
 
     def __init__(
-        self, model: nn.Module, *, image_format: str = "BGR", resize: T.Augmentation | None = None
+        self,
+        model: nn.Module,
+        *,
+        image_format: str = "BGR",
+        resize: T.Augmentation | None = None,
+        reader: ImageReader | None = None,
     ) -> None:
         if image_format not in ("RGB", "BGR"):
             raise ValueError(f"image_format must be 'RGB' or 'BGR', not {image_format!r}.")
         self.model = model.eval()
         self.image_format = image_format
         self.resize = resize
+        self.reader = reader or ImageReader()
 
     @classmethod
     def from_config(cls, model: nn.Module, config: DictConfig) -> BatchPredictor:
@@ -100,7 +108,12 @@ class BatchPredictor:
             ValueError: if the test mapper does more than one resize.
         """
         inputs = InputFormat.from_config(config)
-        return cls(model, image_format=inputs.image_format, resize=inputs.resize())
+        return cls(
+            model,
+            image_format=inputs.image_format,
+            resize=inputs.resize(),
+            reader=inputs.reader,
+        )
 
     @torch.no_grad()
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[dict[str, Any]]:

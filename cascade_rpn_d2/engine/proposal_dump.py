@@ -39,6 +39,7 @@ from ..data.proposal_file import (
 from ..evaluation import ProposalsOfDetector
 from ..model_zoo import choose_device, instantiate_model
 from .dump_identity import Identity, require_identity, run_identity
+from .image_options import check_dataset
 from .labelled_images import load_records
 from .processes import of_main_process
 
@@ -61,6 +62,7 @@ def dump_proposals(
     as_pickle: bool = False,
     overwrite: bool = False,
     chunk_size: int | None = None,
+    check_images: bool = False,
 ) -> Path:
     """Write the proposals of every image of a dataset, also of those without annotations.
 
@@ -81,6 +83,7 @@ def dump_proposals(
         as_pickle: write Detectron2's own format, a pickle, ending in ``.pkl``.
         overwrite: replace an output that is there.
         chunk_size: images in a chunk; chosen from the size of the dataset by default.
+        check_images: look at all images of a folder first, see :func:`.image_options.check_dataset`.
 
     Returns:
         The path of the file.
@@ -100,6 +103,8 @@ def dump_proposals(
             f"{target} exists already: give --overwrite to replace it, or another --output."
         )
     name, records = records_to_propose_for(dataset)
+    if check_images:
+        check_dataset(config, "test", name)
     model = load_proposer(config, weights, choose_device(device), config_name)
     size = chunk_size or default_chunk_size(len(records))
     chunks = [range(i, min(i + size, len(records))) for i in range(0, len(records), size)]

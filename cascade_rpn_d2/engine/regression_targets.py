@@ -99,7 +99,7 @@ def measure_targets(
         )
     parts: dict[str, list[Tensor]] = {}
     for record in tqdm(labelled, unit="image", disable=None):
-        inputs = predictor.preprocess(read_record(record))
+        inputs = predictor.preprocess(read_record(record, predictor.reader))
         objects = resized_objects(objects_of(record), inputs)
         found = regression_targets(predictor, inputs, objects, first_stage_only)
         for name, deltas in found.items():

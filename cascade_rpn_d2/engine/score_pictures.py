@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..data.image_file import DEFAULT_READER, ImageReader
 from ..visualization import ScoredBox, draw_scored_boxes
 from ..visualization.canvas import RGBImage
 from .labelled_images import read_record
@@ -26,6 +27,7 @@ def draw_scores(
     columns: int = 3,
     score_threshold: float = 0.5,
     width: int = 1120,
+    reader: ImageReader = DEFAULT_READER,
 ) -> RGBImage:
     """Draw detections with their scores: a row of whole objects, and a row of objects that are cut.
 
@@ -39,6 +41,7 @@ def draw_scores(
         score_threshold: only detections that the classification scores as high are shown; what
             everyone can see is wrong needs no second score.
         width: pixels of the picture.
+        reader: reads the images.
 
     Returns:
         (H, width, 3) uint8, RGB.
@@ -57,7 +60,7 @@ def draw_scores(
             name = class_names[number] if known else f"class {number}"
             shown.append(
                 ScoredBox(
-                    read_record(records[found.image[index]])[:, :, ::-1],
+                    read_record(records[found.image[index]], reader)[:, :, ::-1],
                     found.boxes[index],
                     found.objects[index],
                     float(found.ious[index]),

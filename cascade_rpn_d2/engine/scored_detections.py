@@ -70,7 +70,7 @@ def score_detections(
         )
     parts = []
     for number, record in enumerate(tqdm(records, unit="image", disable=None)):
-        trace = trace_grid(predictor, read_record(record))
+        trace = trace_grid(predictor, read_record(record, predictor.reader))
         objects = objects_of(record)
         index, ious = trace.match(objects, classes_of(record))
         found = (ious >= min_iou).nonzero()[:, 0]

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..data import find_dataset, num_classes
 from ..model_zoo import apply_overrides, find_weights, get_config
 from .early_log import keep_records, write_kept_records
+from .image_options import check_image_files, require_reading_mapper
 from .labelled_images import load_records
 from .proposal_data import use_proposals
 from .tta import use_default_tta
@@ -42,6 +43,7 @@ def setup_config(
     device: str | None = None,
     tta: bool = False,
     adapt: Callable[[DictConfig], None] | None = None,
+    check_images: bool = True,
 ) -> DictConfig:
     """Load a config and change it as a command line says.
 
@@ -59,6 +61,7 @@ def setup_config(
         tta: for an evaluation with test-time augmentation: a config without ``tta`` gets that of
             ``common/tta.py``.
         adapt: changes the config in place before anything else does.
+        check_images: look at all images of folders, see :func:`.image_options.check_image_files`.
 
     Raises:
         ValueError: if there is no such config, key or value; suggests what may have been meant.
@@ -90,6 +93,9 @@ def setup_config(
     use_proposals(config, "test", test_proposals, other_data=test_data is not None)
     override(config, overrides)
     check_train(config.train)
+    require_reading_mapper(config)
+    if check_images:
+        check_image_files(config)
     return config
 
 

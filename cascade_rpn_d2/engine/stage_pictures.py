@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from ..data.images import Source, read_image
+from ..data import ImageReader
+from ..data.images import Source
 from ..visualization import draw_stages
 from ..visualization.canvas import RGBImage
 from .generators import propose_by_stage
@@ -40,7 +41,8 @@ def draw_records(
     Raises:
         ValueError, OSError: if a model makes no proposals or an image cannot be read.
     """
-    images = [read_record(record) for record in records]
+    reader = _reader_of(predictors)
+    images = [read_record(record, reader) for record in records]
     objects = [objects_of(record) for record in records]
     return draw_stages(
         [image[:, :, ::-1] for image in images],
@@ -72,7 +74,8 @@ def draw_sources(
     Raises:
         ValueError, OSError: if a model makes no proposals or an image cannot be read.
     """
-    images = [read_image(source.path) for source in sources]
+    reader = _reader_of(predictors)
+    images = [reader(source.path) for source in sources]
     return draw_stages(
         [image[:, :, ::-1] for image in images],
         None,
@@ -80,6 +83,11 @@ def draw_sources(
         top=top,
         width=width,
     )
+
+
+def _reader_of(predictors: Mapping[str, BatchPredictor]) -> ImageReader:
+    """That of the first model, as the data are those of its config."""
+    return next(iter(predictors.values())).reader
 
 
 def stage_columns(

@@ -9,6 +9,7 @@ from detectron2.config import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from ..data import ResizeShortestEdge
 from ..model_zoo import InputFormat, get_config
 from ..modeling import AugmentedViews, DetectorWithTTA
 
@@ -51,7 +52,7 @@ def with_tta(config: DictConfig, model: nn.Module) -> tuple[DictConfig, Detector
     plain = InputFormat.from_config(config)
     sizes = [(plain.min_size, plain.max_size)]
     sizes += [(shorter, options.max_size) for shorter in options.min_sizes]
-    views = AugmentedViews(sizes, flip=options.flip)
+    views = AugmentedViews(sizes, flip=options.flip, resize=ResizeShortestEdge)
     merge = instantiate(options.merge)
     detector = DetectorWithTTA(model, views, merge, batch_size=options.batch_size)
     if plain.min_size:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data.images import find_sources, read_image
+from ..data.images import find_sources
 from ..evaluation.matching import IOU_THRESHOLDS
+from ..model_zoo import InputFormat
 from ..visualization import draw_convolutions, plot_histograms, plot_recall, save_image
 from .convolution_pictures import (
     Cell,
@@ -262,11 +263,12 @@ def _one_image(
     image_id: str | None,
 ) -> tuple[npt.NDArray[np.uint8], Any]:
     """An image (H, W, 3) uint8 in BGR order, and the file that it is from."""
+    reader = InputFormat.from_config(model.config()).reader
     if files:
         if image_id:
             raise ValueError("An image id belongs to a dataset: leave it out with a file.")
         (source,) = still_images(find_sources(files), 1)
-        return read_image(source.path), source.path
+        return reader(source.path), source.path
     records = load_records(choose_dataset(model.config(), data))
     (record,) = pick_images(records, [image_id]) if image_id else choose_images(records, 1)
-    return read_record(record), record["file_name"]
+    return read_record(record, reader), record["file_name"]

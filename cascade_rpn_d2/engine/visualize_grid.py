@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data.images import find_sources, read_image
+from ..data.images import find_sources
+from ..model_zoo import InputFormat
 from ..visualization import plot_score_ious, save_image
 from .grid_pictures import GivenImage, Pick, draw_grid, draw_refinement
 from .labelled_images import choose_dataset, choose_images, load_records, pick_images, read_record
@@ -128,7 +129,8 @@ def visualize_scores(
     config = model.config()
     name = choose_dataset(config, data)
     records = load_records(name)[:max_images]
-    found = score_detections(model.load(device), records, min_iou=min_iou)
+    predictor = model.load(device)
+    found = score_detections(predictor, records, min_iou=min_iou)
     drawn = draw_scores(
         found,
         records,
@@ -136,6 +138,7 @@ def visualize_scores(
         columns=columns,
         score_threshold=score_threshold,
         width=width,
+        reader=predictor.reader,
     )
     save_image(picture, drawn)
     return (
@@ -199,18 +202,20 @@ def _given_images(
     count: int,
 ) -> tuple[list[GivenImage], int]:
     """The images to draw, and how many there are."""
+    reader = InputFormat.from_config(model.config()).reader
     if files:
         if image_ids:
             raise ValueError("Image ids belong to a dataset: leave them out with files.")
         found = find_sources(files)
         images = [
-            GivenImage(str(source.path), read_image(source.path))
+            GivenImage(str(source.path), reader(source.path))
             for source in still_images(found, count)
         ]
         return images, len(found)
     records = load_records(choose_dataset(model.config(), data))
     chosen = pick_images(records, image_ids) if image_ids else choose_images(records, count)
     images = [
-        GivenImage(Path(record["file_name"]).name, read_record(record), record) for record in chosen
+        GivenImage(Path(record["file_name"]).name, read_record(record, reader), record)
+        for record in chosen
     ]
     return images, len(records)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..data.images import find_sources, read_image
-from ..model_zoo import get_config
+from ..data.images import find_sources
+from ..model_zoo import InputFormat, get_config
 from ..visualization import plot_densities, plot_iou_counts, save_image
 from .anchor_pictures import draw_anchors
 from .anchor_shapes import (
@@ -57,18 +57,19 @@ def visualize_anchors(
     """
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
+    reader = InputFormat.from_config(model.config()).reader
     if input:
         if image_ids:
             raise ValueError("Image ids belong to a dataset: leave them out with files.")
         found = find_sources(input)
-        images = [read_image(source.path) for source in still_images(found, num_images)]
+        images = [reader(source.path) for source in still_images(found, num_images)]
         total = len(found)
     else:
         records = load_records(choose_dataset(model.config(), data))
         chosen = (
             pick_images(records, image_ids) if image_ids else choose_images(records, num_images)
         )
-        images = [read_record(record) for record in chosen]
+        images = [read_record(record, reader) for record in chosen]
         total = len(records)
     save_image(picture, draw_anchors(model.load(device), images, top=top_k, width=width))
     return f"{len(images)} of {total} images in {picture}."

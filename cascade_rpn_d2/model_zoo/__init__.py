@@ -8,7 +8,7 @@ from .build import choose_device, find_weights, get, get_predictor_cfg
 from .checkpoints import CHECKPOINTS, ZooCheckpoint, get_checkpoint_file, has_checkpoint
 from .config_files import config_name, get_config, get_config_file, list_configs
 from .drawn_pictures import measure_on_drawn_pictures
-from .input_format import InputFormat, require_images_suffice
+from .input_format import InputFormat, reader_of, require_images_suffice
 from .lazy_model import LazyModel, instantiate_model
 from .overrides import apply_overrides
 from .published import PUBLISHED, PublishedCheckpoint
@@ -33,5 +33,6 @@ __all__ = [
     "instantiate_model",
     "list_configs",
     "measure_on_drawn_pictures",
+    "reader_of",
     "require_images_suffice",
 ]

@@ -17,7 +17,7 @@ from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..data import OpenCVResizeShortestEdge
+from ..data import ImageReader, OpenCVResizeShortestEdge, ResizeShortestEdge
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,15 @@ class InputFormat:
         datasets: names of the datasets that the config is evaluated on; the class names of the
             first are those of the model.
         step: what scales, made of the two sizes.
+        reader: reads image files.
     """
 
     image_format: str = "BGR"
     min_size: int = 0
     max_size: int = sys.maxsize
     datasets: tuple[str, ...] = ()
-    step: Callable[[int, int], T.Augmentation] = T.ResizeShortestEdge
+    step: Callable[[int, int], T.Augmentation] = ResizeShortestEdge
+    reader: ImageReader = ImageReader()
 
     def resize(self) -> T.Augmentation | None:
         """The augmentation that scales an image, None for no scaling."""
@@ -50,8 +52,9 @@ class InputFormat:
         """Read ``dataloader.test`` of a LazyConfig.
 
         Raises:
-            ValueError: if there is no test mapper, or if it changes images by more than one
-                ``ResizeShortestEdge`` to a fixed size, which is all that a predictor can undo.
+            ValueError: if there is no test mapper, if it changes images by more than one
+                ``ResizeShortestEdge`` to a fixed size, which is all that a predictor can undo, or
+                if its ``depth_range`` or ``max_pixels`` cannot be meant.
         """
         mapper = _select(config, "dataloader.test.mapper")
         image_format = _select(mapper, "image_format")
@@ -64,7 +67,18 @@ class InputFormat:
         min_size, max_size = _sizes(steps)
         names = _select(config, "dataloader.test.dataset.names")
         datasets = (names,) if isinstance(names, str) else tuple(names or ())
-        return cls(image_format, min_size, max_size, datasets, _step(steps))
+        reader = reader_of(mapper)
+        return cls(image_format, min_size, max_size, datasets, _step(steps), reader)
+
+
+def reader_of(mapper: Any) -> ImageReader:
+    """What reads images as a mapper of a LazyConfig does.
+
+    Raises:
+        ValueError: if its ``depth_range`` or ``max_pixels`` cannot be meant.
+    """
+    options = {name: _select(mapper, name) for name in ("depth_range", "max_pixels")}
+    return ImageReader(**{name: value for name, value in options.items() if value is not None})
 
 
 def require_images_suffice(config: DictConfig, name: str) -> None:
@@ -102,7 +116,7 @@ def _sizes(steps: Sequence[Any]) -> tuple[int, int]:
     if not steps:
         return 0, sys.maxsize
     target = _target(steps[0])
-    if len(steps) > 1 or target not in (T.ResizeShortestEdge, OpenCVResizeShortestEdge):
+    if len(steps) > 1 or target not in _RESIZES:
         raise ValueError(
             "A predictor can follow a test mapper whose augmentations are one ResizeShortestEdge "
             f"or none, not {len(steps)} beginning with {getattr(target, '__name__', target)}."
@@ -116,9 +130,12 @@ def _sizes(steps: Sequence[Any]) -> tuple[int, int]:
     return edges.pop(), int(steps[0].get("max_size", sys.maxsize))
 
 
+_RESIZES = (T.ResizeShortestEdge, ResizeShortestEdge, OpenCVResizeShortestEdge)
+
+
 def _step(steps: Sequence[Any]) -> Callable[[int, int], T.Augmentation]:
-    if not steps or _target(steps[0]) is T.ResizeShortestEdge:
-        return T.ResizeShortestEdge
+    if not steps or _target(steps[0]) is not OpenCVResizeShortestEdge:
+        return ResizeShortestEdge
     return partial(OpenCVResizeShortestEdge, in_float=steps[0].get("in_float", True))
 
 

@@ -6,14 +6,17 @@ Shape shorthand: ``V`` views of an image, ``R`` detections of all views, ``D`` t
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.config import get_cfg
+from detectron2.data import transforms as T
 from detectron2.data.transforms import TransformList
-from detectron2.modeling import DatasetMapperTTA, GeneralizedRCNN, GeneralizedRCNNWithTTA
+from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
@@ -25,19 +28,25 @@ View = dict[str, Any]
 class AugmentedViews:
     """The views of an image: every size, each followed by its mirror image if asked for.
 
-    Detectron2's ``DatasetMapperTTA`` makes the views of a size. Here every size has a limit of its
-    own, and precomputed proposals come along.
+    As Detectron2's ``DatasetMapperTTA``, but every size has a limit of its own, and precomputed
+    proposals come along.
 
     Args:
         sizes: of every view, the pixels that the shorter side is scaled to, and those that the
             longer one may have then. A shorter side of 0 leaves the image as it is.
         flip: whether every view is mirrored too.
+        resize: what scales, made of the two sizes.
 
     Raises:
         ValueError: if there is no size, or a size is no pair of such numbers.
     """
 
-    def __init__(self, sizes: Sequence[tuple[int, int]], flip: bool = True) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[tuple[int, int]],
+        flip: bool = True,
+        resize: Callable[[int, int], T.Augmentation] = T.ResizeShortestEdge,
+    ) -> None:
         self.sizes = [tuple(size) for size in sizes]
         self.flip = flip
         if not self.sizes:
@@ -49,10 +58,11 @@ class AugmentedViews:
                     "The size of a view is the shorter side and the limit of the longer one in "
                     f"whole pixels, such as (800, 1333), not {size}."
                 )
-        self._mappers = [
-            DatasetMapperTTA(min_sizes=[shorter], max_size=longer, flip=flip)
-            for shorter, longer in self.sizes
-        ]
+        self._steps: list[list[T.Augmentation]] = []
+        for size in self.sizes:
+            self._steps.append([resize(*size)])
+            if flip:
+                self._steps.append([resize(*size), T.RandomFlip(prob=1.0)])
 
     def __len__(self) -> int:
         """V."""
@@ -71,7 +81,16 @@ class AugmentedViews:
             V copies of it with ``image`` and ``proposals`` as the view has them, and
             ``transforms``, which lead from the image file to the view.
         """
-        views = [view for mapper in self._mappers for view in mapper(record)]
+        pixels = record["image"].permute(1, 2, 0).numpy()
+        size, own_size = pixels.shape[:2], (record["height"], record["width"])
+        first = T.NoOpTransform() if size == own_size else T.ResizeTransform(*own_size, *size)
+        views = []
+        for steps in self._steps:
+            image, transforms = T.apply_augmentations(steps, pixels.copy())
+            view = copy.deepcopy({key: value for key, value in record.items() if key != "image"})
+            view["image"] = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+            view["transforms"] = first + transforms
+            views.append(view)
         if "proposals" in record:
             boxes = record["proposals"].proposal_boxes.clone()
             height, width = record["proposals"].image_size

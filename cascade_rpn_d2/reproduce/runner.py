@@ -37,6 +37,7 @@ class Setting:
         test_data: the same, to evaluate on.
         overrides: ``key=value`` changes to every config; they come last.
         device: ``"cpu"`` or ``"cuda"``; None for what the config says.
+        check_images: look at all images of folders before the first run.
     """
 
     scale: Scale
@@ -45,6 +46,7 @@ class Setting:
     test_data: str | None = None
     overrides: Sequence[str] = field(default=())
     device: str | None = None
+    check_images: bool = True
 
     def config(self, name: str, proposals: str | None = None, *, tta: bool = False) -> DictConfig:
         """An experiment of the zoo as it is run here.
@@ -77,6 +79,7 @@ class Setting:
             device=self.device,
             tta=tta,
             adapt=adapt,
+            check_images=self.check_images,
         )
         config.train.output_dir = str(self.run_dir(name))  # whatever the overrides say
         return config

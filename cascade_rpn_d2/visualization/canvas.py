@@ -2,7 +2,9 @@
 
 Images are (H, W, 3) uint8 in RGB order. Coordinates are continuous as everywhere in this package:
 the first pixel reaches from 0 to 1, so its centre is at 0.5. Lines are anti-aliased and placed to a
-fraction of a pixel. The functions named ``draw_*`` change the image that they are given.
+fraction of a pixel. The functions named ``draw_*`` change the image that they are given. Widths of
+lines, dashes, dots and rings are for images of up to 1,500 pixels, and grow with larger ones, see
+:func:`line_scale`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from PIL import Image, ImageDraw, ImageFont
 Color = tuple[int, int, int]
 RGBImage = npt.NDArray[np.uint8]
 
+# Pixels of the longer side of an image for each pixel of a line: one on what fills a screen, four
+# on a photograph of 12 megapixels.
+_PIXELS_PER_LINE = 1000
 _FRACTION_BITS = 4
 # Far outside any image, and yet within the 32 bit that OpenCV has for shifted coordinates.
 _FARTHEST = 1e6
@@ -62,6 +67,16 @@ def as_boxes(boxes: Any) -> npt.NDArray[np.float64]:
     return array
 
 
+def line_scale(image: RGBImage | int) -> int:
+    """How many pixels a line of one pixel takes on an image (H, W, 3): 1 up to a side of 1,500.
+
+    Args:
+        image: or the pixels of its longer side.
+    """
+    side = image if isinstance(image, int) else max(image.shape[:2])
+    return max(1, (side + _PIXELS_PER_LINE // 2 - 1) // _PIXELS_PER_LINE)
+
+
 def rescale(image: RGBImage, scale: float) -> RGBImage:
     """An image ``scale`` times as large, at least one pixel wide and high."""
     height, width = image.shape[:2]
@@ -85,6 +100,7 @@ def draw_boxes(
 
     A line of one pixel is moved to the nearest pixels, or it would be smeared over two of them.
     """
+    thickness *= line_scale(image)
     for x1, y1, x2, y2 in _line_centers(image, as_boxes(boxes), thickness):
         half = thickness / 2
         left, top, right, bottom = x1 - half, y1 - half, x2 + half, y2 + half
@@ -109,6 +125,8 @@ def draw_dashed_boxes(
     dash: float = 6.0,
 ) -> None:
     """As :func:`draw_boxes`, with dashes of ``dash`` pixels and gaps as long as these."""
+    thickness *= line_scale(image)
+    dash *= line_scale(image)
     for x1, y1, x2, y2 in _line_centers(image, as_boxes(boxes), thickness):
         half = thickness / 2
         for left, right in _dashes(x1 - half, x2 + half, image.shape[1], dash):
@@ -162,15 +180,16 @@ def draw_dot(image: RGBImage, point: Sequence[float], radius: float, color: Colo
     """A filled disc around ``point`` (x, y), its dark rim setting it off from any background."""
     center = (_fixed_point(point[0]), _fixed_point(point[1]))
     for size, paint in ((radius + 1.0, (20, 20, 20)), (radius, color)):
-        fixed = round(size * (1 << _FRACTION_BITS))
+        fixed = round(size * line_scale(image) * (1 << _FRACTION_BITS))
         cv2.circle(image, center, fixed, paint, cv2.FILLED, cv2.LINE_AA, shift=_FRACTION_BITS)
 
 
 def draw_ring(image: RGBImage, point: Sequence[float], radius: float, color: Color) -> None:
     """A circle around ``point`` (x, y) that leaves what is inside it to be seen."""
     center = (_fixed_point(point[0]), _fixed_point(point[1]))
-    fixed = round(radius * (1 << _FRACTION_BITS))
-    cv2.circle(image, center, fixed, color, 1, cv2.LINE_AA, shift=_FRACTION_BITS)
+    width = line_scale(image)
+    fixed = round(radius * width * (1 << _FRACTION_BITS))
+    cv2.circle(image, center, fixed, color, width, cv2.LINE_AA, shift=_FRACTION_BITS)
 
 
 def draw_arrow(
@@ -180,7 +199,8 @@ def draw_arrow(
     first, last = ((_fixed_point(x), _fixed_point(y)) for x, y in (start, end))
     length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
     if length > 0:
-        tip = min(0.5, (5.0 + thickness) / length)
+        thickness, tip = line_scale(image) * thickness, line_scale(image) * (5.0 + thickness)
+        tip = min(0.5, tip / length)
         cv2.arrowedLine(
             image, first, last, color, thickness, cv2.LINE_AA, _FRACTION_BITS, tipLength=tip
         )

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 
-from .canvas import RGBImage, draw_text, text_width
+from .canvas import RGBImage, draw_text, line_scale, text_width
 
 _TEXT = (36, 41, 47)
 _BAR, _TICK, _FONT = 14, 4, 12
@@ -42,12 +42,14 @@ def color_bar(colors: RGBImage, ticks: Mapping[float, str], width: int) -> RGBIm
     """
     if not len(colors):
         raise ValueError("A bar needs at least one colour.")
-    strip = np.full((_BAR + _TICK + _FONT + 6, width, 3), 255, np.uint8)
-    strip[:_BAR] = cv2.resize(colors[None], (width, _BAR), interpolation=cv2.INTER_NEAREST)
+    unit = line_scale(width)
+    bar, tick, font = _BAR * unit, _TICK * unit, _FONT * unit
+    strip = np.full((bar + tick + font + 6 * unit, width, 3), 255, np.uint8)
+    strip[:bar] = cv2.resize(colors[None], (width, bar), interpolation=cv2.INTER_NEAREST)
     for place, words in ticks.items():
-        column = min(int(place * width), width - 1)
-        strip[_BAR : _BAR + _TICK, column] = _TEXT
-        half = text_width(words, _FONT) / 2 + 1
+        column = min(int(place * width), width - unit)
+        strip[bar : bar + tick, column : column + unit] = _TEXT
+        half = text_width(words, font) / 2 + 1
         middle = min(max(column, half), width - half)  # words at the ends stay on the picture
-        draw_text(strip, words, (middle, _BAR + _TICK + 2), _FONT, _TEXT, anchor="ma")
+        draw_text(strip, words, (middle, bar + tick + 2 * unit), font, _TEXT, anchor="ma")
     return strip

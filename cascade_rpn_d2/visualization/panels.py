@@ -17,6 +17,7 @@ from .canvas import (
     draw_dot,
     draw_text,
     fill_box,
+    line_scale,
     rescale,
     text_width,
 )
@@ -63,7 +64,7 @@ def cell_size(width: int, columns: int) -> int:
     Raises:
         ValueError: if the grid is too narrow for its columns.
     """
-    size = (width - _GAP * (columns + 1)) // columns if columns else 0
+    size = (width - line_scale(width) * _GAP * (columns + 1)) // columns if columns else 0
     if size < 16:
         raise ValueError(f"A grid of {columns} columns cannot be {width} pixels wide.")
     return size
@@ -116,7 +117,11 @@ def panel_grid(
     if lengths != {columns}:
         raise ValueError(f"Rows and headers must be equally long, not {sorted(lengths)}.")
     cell = cell_size(width, columns)
-    parts = [_header_line(headers, cell, width)] if headers else [_white(_GAP, width)]
+    parts = (
+        [_header_line(headers, cell, width)]
+        if headers
+        else [_white(line_scale(width) * _GAP, width)]
+    )
     parts += [_row(row, cell, width) for row in rows]
     if legend:
         parts.append(_legend_lines(legend, width))
@@ -129,15 +134,18 @@ def _white(height: int, width: int) -> RGBImage:
 
 def _lefts(count: int, cell: int, width: int) -> list[int]:
     """Where the columns begin, the rest of the width shared by both margins."""
-    margin = (width - count * cell - (count - 1) * _GAP) // 2
-    return [margin + i * (cell + _GAP) for i in range(count)]
+    gap = line_scale(width) * _GAP
+    margin = (width - count * cell - (count - 1) * gap) // 2
+    return [margin + i * (cell + gap) for i in range(count)]
 
 
 def _header_line(headers: Sequence[str], cell: int, width: int) -> RGBImage:
-    line = _white(_LINE + _GAP, width)
+    unit = line_scale(width)
+    line = _white(unit * (_LINE + _GAP), width)
     for left, words in zip(_lefts(len(headers), cell, width), headers, strict=True):
-        size = fitting_size(words, cell, _FONT + 1, bold=True)
-        draw_text(line, words, (left + cell / 2, _GAP / 2 + _LINE / 2), size, _TEXT, True, "mm")
+        size = fitting_size(words, cell, unit * (_FONT + 1), bold=True)
+        middle = left + cell / 2, unit * (_GAP + _LINE) / 2
+        draw_text(line, words, middle, size, _TEXT, True, "mm")
     return line
 
 
@@ -148,7 +156,8 @@ def _row(panels: Sequence[Panel], cell: int, width: int) -> RGBImage:
         images.append(rescale(image, fitting_scale(image, cell)))
     height = max(image.shape[0] for image in images)
     has_captions = any(panel.caption for panel in panels)
-    row = _white(height + (_LINE if has_captions else 0) + _GAP, width)
+    unit = line_scale(width)
+    row = _white(height + unit * ((_LINE if has_captions else 0) + _GAP), width)
     for left, image, panel in zip(_lefts(len(panels), cell, width), images, panels, strict=True):
         h, w = image.shape[:2]
         top, start = (height - h) // 2, left + (cell - w) // 2
@@ -156,8 +165,8 @@ def _row(panels: Sequence[Panel], cell: int, width: int) -> RGBImage:
         draw_text(
             row,
             panel.caption,
-            (left + cell / 2, height + _LINE / 2),
-            fitting_size(panel.caption, cell, _FONT - 1),
+            (left + cell / 2, height + unit * _LINE / 2),
+            fitting_size(panel.caption, cell, unit * (_FONT - 1)),
             _QUIET,
             anchor="mm",
         )
@@ -165,31 +174,33 @@ def _row(panels: Sequence[Panel], cell: int, width: int) -> RGBImage:
 
 
 def _legend_lines(legend: Sequence[Key | tuple[Color, str]], width: int) -> RGBImage:
-    swatch, room = 24, 26
+    unit = line_scale(width)
+    swatch, room, gap, font, height = (unit * n for n in (24, 26, 7, _FONT - 1, _LINE))
     lines: list[list[tuple[Key, int]]] = [[]]
     taken = 0
     for key in (Key(*entry) for entry in legend):
-        need = swatch + 7 + text_width(key.words, _FONT - 1) + room
-        if lines[-1] and taken + need - room > width - 2 * _GAP:
+        need = swatch + gap + text_width(key.words, font) + room
+        if lines[-1] and taken + need - room > width - 2 * unit * _GAP:
             lines.append([])
             taken = 0
         lines[-1].append((key, need))
         taken += need
-    strip = _white(_LINE * len(lines) + _GAP, width)
+    strip = _white(height * len(lines) + unit * _GAP, width)
     for number, line in enumerate(lines):
         left = (width - sum(need for _, need in line) + room) / 2
-        middle = number * _LINE + _LINE / 2
+        middle = number * height + height / 2
         for key, need in line:
-            fill_box(strip, (left, middle - 7, left + swatch, middle + 7), _SWATCH)
+            fill_box(strip, (left, middle - gap, left + swatch, middle + gap), _SWATCH)
             if key.mark == "dot":
                 draw_dot(strip, (left + swatch / 2, middle), 4.0, key.color)
             else:
-                box = [[left + 4, middle - 3, left + swatch - 4, middle + 3]]
+                inner, half = 4 * unit, 3 * unit
+                box = [[left + inner, middle - half, left + swatch - inner, middle + half]]
                 if key.mark == "dashes":
                     draw_dashed_boxes(strip, box, key.color, 2, dash=3.0)
                 else:
                     draw_boxes(strip, box, key.color, 2)
-            words_at = (left + swatch + 7, middle)
-            draw_text(strip, key.words, words_at, _FONT - 1, _TEXT, anchor="lm")
+            words_at = (left + swatch + gap, middle)
+            draw_text(strip, key.words, words_at, font, _TEXT, anchor="lm")
             left += need
     return strip

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from ..layers import box_iou
-from .canvas import Color, RGBImage, as_boxes, as_rgb, draw_boxes, fade, rescale
+from .canvas import Color, RGBImage, as_boxes, as_rgb, draw_boxes, fade, line_scale, rescale
 
 GROUND_TRUTH: Color = (255, 255, 255)
 # What the other proposals look like, drawn in white with little opacity on a dark picture.
@@ -27,8 +27,8 @@ IOU_COLORS: tuple[tuple[float, Color], ...] = (
 )
 _BACKGROUND_FADE = 0.45
 _PALE_OPACITY = 0.18
-# Shorter side of a box (pixels of the picture) from which its line has 2 and 3 pixels: crowds of
-# small boxes would be all lines otherwise.
+# Shorter side of a box, by the width of a line of the picture, from which its own line is 2 and 3
+# times as wide: crowds of small boxes would be all lines otherwise.
 _WIDER_FROM = (18.0, 64.0)
 # So many ranked boxes do not hide the image; more are drawn paler.
 _FEW = 30
@@ -78,7 +78,7 @@ def draw_proposals(
     for number in np.argsort(iou):
         if iou[number] > 0:
             box = best_first[index[number]] * scale
-            draw_boxes(canvas, box[None], iou_color(iou[number]), _thickness(box))
+            draw_boxes(canvas, box[None], iou_color(iou[number]), _thickness(canvas, box))
     return canvas
 
 
@@ -87,9 +87,9 @@ def draw_ground_truth(image: Any, gt_boxes: Any, *, scale: float = 1.0) -> RGBIm
     canvas = rescale(as_rgb(image), scale)
     boxes = as_boxes(gt_boxes) * scale
     for box in boxes:
-        draw_boxes(canvas, box[None], (0, 0, 0), _thickness(box) + 2, opacity=0.4)
+        draw_boxes(canvas, box[None], (0, 0, 0), _thickness(canvas, box) + 2, opacity=0.4)
     for box in boxes:
-        draw_boxes(canvas, box[None], GROUND_TRUTH, _thickness(box))
+        draw_boxes(canvas, box[None], GROUND_TRUTH, _thickness(canvas, box))
     return canvas
 
 
@@ -139,8 +139,9 @@ def sort_by_score(boxes: npt.NDArray[np.float64], scores: Any) -> npt.NDArray[np
     return boxes[np.argsort(-values, kind="stable")]
 
 
-def _thickness(box: npt.NDArray[np.float64]) -> int:
-    return 1 + sum(min(box[2] - box[0], box[3] - box[1]) >= side for side in _WIDER_FROM)
+def _thickness(canvas: RGBImage, box: npt.NDArray[np.float64]) -> int:
+    side = min(box[2] - box[0], box[3] - box[1]) / line_scale(canvas)
+    return 1 + sum(side >= wider for wider in _WIDER_FROM)
 
 
 def rank_colors(count: int) -> list[Color]:

@@ -16,6 +16,7 @@ from .canvas import (
     draw_arrow,
     draw_boxes,
     draw_dot,
+    line_scale,
     rescale,
 )
 
@@ -190,8 +191,9 @@ def _draw_move(
 ) -> None:
     """An arrow from a cell to the middle of its box, which ends at the rim of the tap there."""
     length = float(np.hypot(center[0] - start[0], center[1] - start[1]))
-    if length > 6 * _TAP_RADIUS:
-        part = 1.0 - 2 * _TAP_RADIUS / length
+    radius = _TAP_RADIUS * line_scale(canvas)
+    if length > 6 * radius:
+        part = 1.0 - 2 * radius / length
         end = tuple(s + part * (c - s) for s, c in zip(start, center, strict=True))
         draw_arrow(canvas, start, end, color, 2)
     draw_dot(canvas, start, _TAP_RADIUS, CELL_COLOR)

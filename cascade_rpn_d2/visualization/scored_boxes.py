@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from .canvas import Color, RGBImage, as_boxes, as_rgb, draw_boxes, draw_text, fill_box
+from .canvas import (
+    Color,
+    RGBImage,
+    as_boxes,
+    as_rgb,
+    draw_boxes,
+    draw_text,
+    fill_box,
+    line_scale,
+)
 from .panels import Key, Panel, cell_size, panel_grid
 from .proposals import GROUND_TRUTH
 from .windows import OUTSIDE, cut_window, in_window, window_around
@@ -82,7 +91,8 @@ def draw_scored_boxes(
 def _picture(box: ScoredBox, cell: int) -> RGBImage:
     """A square: the detection above, the bars below."""
     picture = np.full((cell, cell, 3), 255, np.uint8)
-    height = cell - _LINE * (1 + len(box.scores)) - 4
+    unit = line_scale(cell)
+    height = cell - unit * (_LINE * (1 + len(box.scores)) + 4)
     image = as_rgb(box.image)
     outlines = as_boxes([box.target, box.box])
     window = window_around(
@@ -96,7 +106,7 @@ def _picture(box: ScoredBox, cell: int) -> RGBImage:
     picture[:height] = OUTSIDE
     y, x = (height - part.shape[0]) // 2, (cell - part.shape[1]) // 2
     picture[y : y + part.shape[0], x : x + part.shape[1]] = part
-    _draw_bars(picture, box, height + 4)
+    _draw_bars(picture, box, height + 4 * unit)
     return picture
 
 
@@ -106,16 +116,19 @@ _OUTLINES = (GROUND_TRUTH, DETECTION)
 def _draw_bars(picture: RGBImage, box: ScoredBox, top: int) -> None:
     """Bars of the IoU and of every score, from ``top`` downwards."""
     width = picture.shape[1]
-    start, end = _NAME_SHARE * width, float(width - _VALUE_WIDTH)
+    unit = line_scale(picture)
+    line, font, margin = _LINE * unit, _FONT * unit, 5 * unit
+    start, end = _NAME_SHARE * width, float(width - _VALUE_WIDTH * unit)
     bars = [("true IoU", box.iou, IOU_COLOR)]
     for number, (name, score) in enumerate(box.scores.items()):
         bars.append((name, score, SCORE_COLORS[number % len(SCORE_COLORS)]))
     mark = start + (end - start) * box.iou
     for number, (name, value, color) in enumerate(bars):
-        y, middle = top + number * _LINE, top + (number + 0.5) * _LINE
-        fill_box(picture, (start, y + 5, end, y + _LINE - 5), _TRACK)
-        fill_box(picture, (start, y + 5, start + (end - start) * value, y + _LINE - 5), color)
-        draw_text(picture, name, (start - 6, middle), _FONT, _WORDS, anchor="rm")
-        draw_text(picture, f"{value:.2f}", (width - 1, middle), _FONT, _WORDS, anchor="rm")
-    bottom = top + len(bars) * _LINE
-    fill_box(picture, (mark - 1, top + _LINE - 5, mark + 1, bottom - 2), IOU_COLOR)
+        y, middle = top + number * line, top + (number + 0.5) * line
+        bottom = y + line - margin
+        fill_box(picture, (start, y + margin, end, bottom), _TRACK)
+        fill_box(picture, (start, y + margin, start + (end - start) * value, bottom), color)
+        draw_text(picture, name, (start - 6 * unit, middle), font, _WORDS, anchor="rm")
+        draw_text(picture, f"{value:.2f}", (width - 1, middle), font, _WORDS, anchor="rm")
+    first, last = top + line - margin, top + len(bars) * line - 2 * unit
+    fill_box(picture, (mark - unit, first, mark + unit, last), IOU_COLOR)

@@ -7,18 +7,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
+from cascade_rpn_d2.data import ImageReader
 from cascade_rpn_d2.data.images import (
     Source,
     count_frames,
     find_sources,
     frame_rate,
     read_frames,
-    read_image,
     read_video,
 )
-from cascade_rpn_d2.data.mapper import UnreadableImageError
 
 
 @pytest.fixture
@@ -79,34 +77,6 @@ def test_an_input_without_files_is_named(tmp_path, missing):
         find_sources([tmp_path / missing])
 
 
-def test_an_image_is_read_as_bgr(tmp_path, picture):
-    np.testing.assert_array_equal(read_image(write(tmp_path / "a.png", picture)), picture)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
-def test_images_of_any_mode_have_three_channels(tmp_path, mode, picture):
-    Image.fromarray(picture[:, :, ::-1].copy()).convert(mode).save(tmp_path / "a.png")
-    image = read_image(tmp_path / "a.png")
-    assert image.shape == (24, 32, 3) and image.dtype == np.uint8
-
-
-def test_an_image_is_turned_as_its_exif_data_say(tmp_path, picture):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
-    Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif)
-    assert read_image(tmp_path / "a.jpg").shape == (32, 24, 3)
-
-
-def test_a_broken_image_is_named(tmp_path, picture):
-    path = write(tmp_path / "cut.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3)))
-    path.write_bytes(path.read_bytes()[:2000])
-    (tmp_path / "text.jpg").write_text("no image")
-    (tmp_path / "empty.jpg").touch()
-    for name in ("cut.png", "text.jpg", "empty.jpg", "absent.png"):
-        with pytest.raises(UnreadableImageError, match=name):
-            read_image(tmp_path / name)
-
-
 def test_the_frames_of_a_video_come_in_order(tmp_path):
     path = write_video(tmp_path / "v.avi", [0, 60, 120, 180])
     means = [frame.mean() for frame in read_video(path)]
@@ -131,3 +101,20 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_done(tmp_path, picture)
     assert [source.name.name for source, _ in reported] == ["b.png", "c.mp4"]
     assert all(source.path.name in str(error) for source, error in reported)
     assert count_frames(sources[2]) == 1 and frame_rate(sources[2]) == 25.0
+
+
+def test_images_and_videos_of_too_many_pixels_are_reported(tmp_path, picture):
+    write(tmp_path / "a.png", picture)
+    write(tmp_path / "b.png", picture[:16])
+    write_video(tmp_path / "c.avi", [0, 0])
+    reported = []
+    frames = read_frames(
+        find_sources([tmp_path]),
+        lambda source, error: reported.append(str(error)),
+        ImageReader(max_pixels=512),
+    )
+    assert [frame.source.name.name for frame in frames] == ["b.png"]
+    assert len(reported) == 2
+    for message in reported:
+        assert "has 32 x 24 pixels, more than the 512 that are read" in message
+        assert message.endswith("or give --max-pixels 768.")

@@ -29,7 +29,9 @@ def detections(sides=(30,) * 6, cut=(False,) * 6, scores=(0.9,) * 6):
 @pytest.fixture
 def shown(monkeypatch):
     boxes = []
-    monkeypatch.setattr(score_pictures, "read_record", lambda record: np.full((4, 4, 3), record))
+    monkeypatch.setattr(
+        score_pictures, "read_record", lambda record, reader: np.full((4, 4, 3), record)
+    )
     monkeypatch.setattr(
         score_pictures, "draw_scored_boxes", lambda given, **options: boxes.extend(given)
     )

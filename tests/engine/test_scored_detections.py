@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -20,8 +22,8 @@ def look_at(monkeypatch):
     def run(traces, records, **options):
         traces = iter(traces)
         monkeypatch.setattr(scored_detections, "trace_grid", lambda *_: next(traces))
-        monkeypatch.setattr(scored_detections, "read_record", lambda record: np.zeros((*SIZE, 3)))
-        return score_detections(None, records, **options)
+        monkeypatch.setattr(scored_detections, "read_record", lambda *_: np.zeros((*SIZE, 3)))
+        return score_detections(SimpleNamespace(reader=None), records, **options)
 
     return run
 

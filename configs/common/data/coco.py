@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from cascade_rpn_d2.data import DatasetMapper, build_train_loader
 from cascade_rpn_d2.evaluation import ProposalRecallEvaluator
+from cascade_rpn_d2.files.untrusted import MAX_IMAGE_PIXELS
 
 dataloader = OmegaConf.create()
 
@@ -19,6 +20,10 @@ dataloader.train = L(build_train_loader)(
             L(T.RandomFlip)(prob=0.5, horizontal=True),
         ],
         image_format="BGR",
+        # Two values that become black and white in images of more than 8 bits a channel.
+        depth_range=None,
+        # Images of more pixels are refused.
+        max_pixels=MAX_IMAGE_PIXELS,
         use_instance_mask=False,
     ),
     total_batch_size=16,
@@ -31,6 +36,8 @@ dataloader.test = L(build_detection_test_loader)(
         is_train=False,
         augmentations=[L(T.ResizeShortestEdge)(short_edge_length=800, max_size=1333)],
         image_format="${...train.mapper.image_format}",
+        depth_range="${...train.mapper.depth_range}",
+        max_pixels="${...train.mapper.max_pixels}",
     ),
     num_workers=4,
 )

@@ -1,0 +1,86 @@
+"""How the images of a run are read, and whether all of them can be."""
+
+from __future__ import annotations
+
+import logging
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.registry import locate
+from omegaconf import DictConfig, OmegaConf
+
+from ..data import DatasetMapper
+from ..data.image_check import check_images
+from ..model_zoo import reader_of
+from .processes import of_main_process
+
+logger = logging.getLogger(__name__)
+
+# Arguments of the mapper that say how images are read.
+READING = ("depth_range", "max_pixels")
+
+
+def check_image_files(config: DictConfig) -> None:
+    """Check the images of the folders that a config trains and is evaluated on.
+
+    Datasets that were not given as ``images_dir:annotations.json`` are taken to be in order. In a
+    run of several processes the main one looks.
+
+    Raises:
+        ValueError: if images cannot be used; says how many, why, and what to do.
+    """
+    loaders = {"train": True, "test": config.dataloader.get("evaluator") is not None}
+    for part in [part for part, is_used in loaders.items() if is_used]:
+        names = OmegaConf.select(config, f"dataloader.{part}.dataset.names") or []
+        for name in [names] if isinstance(names, str) else names:
+            check_dataset(config, part, name)
+
+
+def check_dataset(config: DictConfig, part: str, name: str) -> None:
+    """Check the images of one dataset, which ``dataloader.<part>.mapper`` is to read."""
+    reader = reader_of(OmegaConf.select(config, f"dataloader.{part}.mapper"))
+    if name not in DatasetCatalog.list():
+        return
+    metadata = MetadataCatalog.get(name)
+    if not metadata.get("coco_folder"):
+        return
+    what = metadata.coco_folder.rsplit(":", 2)[0]
+    of_main_process(
+        lambda: check_images(DatasetCatalog.get(name), metadata.image_root, what, reader)
+    )
+
+
+def require_reading_mapper(config: DictConfig) -> None:
+    """Refuse a depth range or a limit of pixels for a mapper that knows neither.
+
+    Raises:
+        ValueError: if a mapper is not this package's.
+    """
+    for part in ("train", "test"):
+        mapper = OmegaConf.select(config, f"dataloader.{part}.mapper")
+        if not OmegaConf.is_dict(mapper) or not any(key in mapper for key in READING):
+            continue
+        target = mapper.get("_target_")
+        target = locate(target) if isinstance(target, str) else target
+        if not (isinstance(target, type) and issubclass(target, DatasetMapper)):
+            raise ValueError(
+                "--depth-range and --max-pixels take a config whose mappers are "
+                f"cascade_rpn_d2.data.DatasetMapper, but that of dataloader.{part} is "
+                f"{getattr(target, '__name__', target)}."
+            )
+
+
+def read_alike(config: DictConfig, other: DictConfig) -> DictConfig:
+    """Have one config read its test images as another one does, as far as that says how.
+
+    Args:
+        config: changed in place.
+        other: whose options are taken over.
+
+    Returns:
+        ``config``.
+    """
+    for key in READING:
+        value = OmegaConf.select(other, f"dataloader.test.mapper.{key}")
+        if value is not None:
+            OmegaConf.update(config, f"dataloader.test.mapper.{key}", value, force_add=True)
+    return config
