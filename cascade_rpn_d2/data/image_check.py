@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from tqdm import tqdm
 
 from ..checkpoint import write_atomically
@@ -52,6 +53,7 @@ def check_images(
         ValueError: if images cannot be used; says how many, why, the first names and what to do.
     """
     start = time.perf_counter()
+    Image.init()  # threads that each do it would miss formats
     headers = _Headers(Path(folder), reader)
     flaws: dict[str, list[str]] = {}
     with (

@@ -20,8 +20,8 @@ class OpenCVResizeTransform(T.ResizeTransform):
 
     Args:
         h, w: size of the image.
-        scale: the factor. The new size is rounded, to one pixel at least; pixels are taken by the factor itself in
-            floating point, by the ratio of the sizes otherwise.
+        scale: the factor. The new size is rounded, to one pixel at least; pixels are taken by the
+            factor itself in floating point, by the ratio of the sizes otherwise.
         in_float: whether pixels become float32 first, and stay it.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.registry import locate
@@ -22,8 +23,9 @@ READING = ("depth_range", "max_pixels")
 def check_image_files(config: DictConfig) -> None:
     """Check the images of the folders that a config trains and is evaluated on.
 
-    Datasets that were not given as ``images_dir:annotations.json`` are taken to be in order. In a
-    run of several processes the main one looks.
+    Datasets that were not given as ``images_dir:annotations.json`` are taken to be in order, and so
+    are images that are left out of training because they have no objects. In a run of several
+    processes the main one looks.
 
     Raises:
         ValueError: if images cannot be used; says how many, why, and what to do.
@@ -36,7 +38,11 @@ def check_image_files(config: DictConfig) -> None:
 
 
 def check_dataset(config: DictConfig, part: str, name: str) -> None:
-    """Check the images of one dataset, which ``dataloader.<part>.mapper`` is to read."""
+    """Check the images of one dataset, which ``dataloader.<part>.mapper`` is to read.
+
+    Raises:
+        ValueError: as :func:`check_image_files`.
+    """
     reader = reader_of(OmegaConf.select(config, f"dataloader.{part}.mapper"))
     if name not in DatasetCatalog.list():
         return
@@ -44,9 +50,21 @@ def check_dataset(config: DictConfig, part: str, name: str) -> None:
     if not metadata.get("coco_folder"):
         return
     what = metadata.coco_folder.rsplit(":", 2)[0]
-    of_main_process(
-        lambda: check_images(DatasetCatalog.get(name), metadata.image_root, what, reader)
+    annotated = part == "train" and OmegaConf.select(
+        config, "dataloader.train.dataset.filter_empty", default=True
     )
+
+    def check() -> None:
+        records = DatasetCatalog.get(name)
+        if annotated:
+            records = [record for record in records if _has_objects(record)]
+        check_images(records, metadata.image_root, what, reader)
+
+    of_main_process(check)
+
+
+def _has_objects(record: dict[str, Any]) -> bool:
+    return any(not a.get("iscrowd", 0) for a in record.get("annotations", ()))
 
 
 def require_reading_mapper(config: DictConfig) -> None:

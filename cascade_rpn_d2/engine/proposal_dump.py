@@ -83,7 +83,8 @@ def dump_proposals(
         as_pickle: write Detectron2's own format, a pickle, ending in ``.pkl``.
         overwrite: replace an output that is there.
         chunk_size: images in a chunk; chosen from the size of the dataset by default.
-        check_images: look at all images of a folder first, see :func:`.image_options.check_dataset`.
+        check_images: look at all images of a folder first, see
+            :func:`.image_options.check_dataset`.
 
     Returns:
         The path of the file.

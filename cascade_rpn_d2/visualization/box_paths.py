@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ..layers import box_iou, clip_boxes, mapped_regions
-from .canvas import Color, RGBImage, as_boxes, as_rgb, draw_boxes, draw_dashed_boxes
+from .canvas import Color, RGBImage, as_boxes, as_rgb, draw_boxes, draw_dashed_boxes, figure
 from .panels import Key, Panel, cell_size, panel_grid
 from .proposals import GROUND_TRUTH
 from .windows import Window, cut_window, in_window, window_around
@@ -46,6 +46,7 @@ class BoxPath:
     target: Any = None
 
 
+@figure
 def draw_box_paths(
     images: Sequence[Any], paths: Sequence[BoxPath], *, width: int = 1120
 ) -> RGBImage:

@@ -10,10 +10,12 @@ lines, dashes, dots and rings are for images of up to 1,500 pixels, and grow wit
 from __future__ import annotations
 
 import functools
+import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import cv2
 import matplotlib
@@ -23,12 +25,15 @@ import torch
 from detectron2.structures import Boxes
 from PIL import Image, ImageDraw, ImageFont
 
+P = ParamSpec("P")
 Color = tuple[int, int, int]
 RGBImage = npt.NDArray[np.uint8]
 
 # Pixels of the longer side of an image for each pixel of a line: one on what fills a screen, four
 # on a photograph of 12 megapixels.
 _PIXELS_PER_LINE = 1000
+# Of the figure that is being drawn, whose images may be small.
+_figure_scale: ContextVar[int] = ContextVar("figure_scale", default=1)
 _FRACTION_BITS = 4
 # Far outside any image, and yet within the 32 bit that OpenCV has for shifted coordinates.
 _FARTHEST = 1e6
@@ -74,7 +79,26 @@ def line_scale(image: RGBImage | int) -> int:
         image: or the pixels of its longer side.
     """
     side = image if isinstance(image, int) else max(image.shape[:2])
-    return max(1, (side + _PIXELS_PER_LINE // 2 - 1) // _PIXELS_PER_LINE)
+    own = (side + _PIXELS_PER_LINE // 2 - 1) // _PIXELS_PER_LINE
+    return max(_figure_scale.get(), own)
+
+
+def figure(draw: Callable[P, RGBImage]) -> Callable[P, RGBImage]:
+    """Have a function with an argument ``width`` draw all its images with lines for that width, so
+    that a larger figure is the same in more detail."""
+    signature = inspect.signature(draw)
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> RGBImage:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        token = _figure_scale.set(line_scale(int(bound.arguments["width"])))
+        try:
+            return draw(*args, **kwargs)
+        finally:
+            _figure_scale.reset(token)
+
+    return drawn
 
 
 def rescale(image: RGBImage, scale: float) -> RGBImage:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .canvas import Color, RGBImage, as_boxes, as_rgb
+from .canvas import Color, RGBImage, as_boxes, as_rgb, figure
 from .panels import Key, Panel, cell_size, panel_grid
 from .sampling_points import CELL_COLOR, CELL_COLORS, draw_cells, draw_taps
 from .windows import Window, cut_window, window_around
@@ -35,6 +35,7 @@ class Sampling:
     caption: str = ""
 
 
+@figure
 def draw_convolutions(
     image: Any,
     cells: Any,

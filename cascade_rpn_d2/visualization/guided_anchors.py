@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .canvas import RGBImage, as_boxes, as_rgb, draw_dot, fade, rescale
+from .canvas import RGBImage, as_boxes, as_rgb, draw_dot, fade, figure, rescale
 from .color_bar import color_bar, map_colors
 from .panels import Panel, cell_size, fitting_scale, panel_grid
 from .proposals import draw_ranked, rank_colors
@@ -68,6 +68,7 @@ class AnchorLevel:
         return found[0][:, None], found[1][None]
 
 
+@figure
 def draw_guided_anchors(
     images: Sequence[Any],
     levels: Sequence[Sequence[AnchorLevel]],

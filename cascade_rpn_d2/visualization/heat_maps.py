@@ -24,6 +24,7 @@ from .canvas import (
     draw_dashed_boxes,
     draw_dot,
     draw_ring,
+    figure,
 )
 from .color_bar import color_bar, map_colors
 from .panels import Key, Panel, cell_size, panel_grid
@@ -59,6 +60,7 @@ class GridMaps:
     target: Any = None
 
 
+@figure
 def draw_heat_maps(
     images: Sequence[Any], maps: Sequence[GridMaps], *, width: int = 1120
 ) -> RGBImage:

@@ -16,6 +16,7 @@ from .canvas import (
     draw_dashed_boxes,
     draw_dot,
     draw_text,
+    figure,
     fill_box,
     line_scale,
     rescale,
@@ -89,6 +90,7 @@ def fitting_size(words: str, width: int, largest: int, bold: bool = False) -> in
     return size
 
 
+@figure
 def panel_grid(
     rows: Sequence[Sequence[Panel]],
     headers: Sequence[str] = (),

@@ -16,6 +16,7 @@ from .canvas import (
     as_rgb,
     draw_boxes,
     draw_text,
+    figure,
     fill_box,
     line_scale,
 )
@@ -55,6 +56,7 @@ class ScoredBox:
     words: str = ""
 
 
+@figure
 def draw_scored_boxes(
     boxes: Sequence[ScoredBox], *, columns: int = 3, width: int = 1120
 ) -> RGBImage:

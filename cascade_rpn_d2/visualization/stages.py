@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .canvas import Color, RGBImage, as_boxes, as_rgb
+from .canvas import Color, RGBImage, as_boxes, as_rgb, figure
 from .panels import Panel, cell_size, fitting_scale, panel_grid
 from .proposals import (
     GROUND_TRUTH,
@@ -18,6 +18,7 @@ from .proposals import (
 )
 
 
+@figure
 def draw_stages(
     images: Sequence[Any],
     gt_boxes: Sequence[Any] | None,

@@ -51,6 +51,18 @@ def test_a_folder_with_flaws_is_refused_before_the_run(tmp_path):
     setup(data, check_images=False)
 
 
+def test_an_image_that_is_left_out_of_training_may_be_broken(tmp_path):
+    data = write_dataset(tmp_path / "data")
+    folder, file = data.split(":")
+    content = json.loads(Path(file).read_text())
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 2]
+    Path(file).write_text(json.dumps(content))
+    (Path(folder) / "2.png").write_bytes(b"")
+    setup_config(TINY_CONFIG, train_data=data)
+    with pytest.raises(ValueError, match=r"^1 of the 5 images .* cannot be read \(2\.png\)"):
+        setup(data)
+
+
 def test_datasets_that_are_registered_are_taken_to_be_in_order(monkeypatch):
     from cascade_rpn_d2.engine import image_options
 

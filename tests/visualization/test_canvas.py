@@ -29,6 +29,34 @@ def test_a_thin_box_is_exactly_the_pixels_that_hold_its_edges():
     assert image[5, 10].tolist() == [10, 20, 30]
 
 
+def test_lines_grow_with_the_image():
+    assert [canvas.line_scale(side) for side in (1, 640, 1120, 1500, 1501, 2500, 4000, 6000)] == [
+        *(1, 1, 1, 1, 2, 2, 4, 6)
+    ]
+    assert canvas.line_scale(black(4000, 3000)) == 4
+    small, large = black(400, 300), black(4000, 3000)
+    for factor, image in ((1, small), (10, large)):
+        canvas.draw_boxes(image, [[50 * factor, 60 * factor, 250 * factor, 300 * factor]], WHITE)
+        canvas.draw_ring(image, (150 * factor, 350 * factor), 8, WHITE)
+    assert small[150, :, 0].astype(bool).sum() == 2
+    assert large[1500, :, 0].astype(float).sum() / 255 == pytest.approx(2 * 4)
+    ring = large[3500, 1400:1600, 0].astype(float)
+    assert 50 < np.flatnonzero(ring).max() - np.flatnonzero(ring).min() < 80  # a radius of 32
+
+
+def test_the_images_of_a_larger_figure_have_the_lines_of_the_figure():
+    @canvas.figure
+    def draw(*, width: int = 1120):
+        inner = black(width // 10, width // 10)
+        canvas.draw_boxes(inner, [[0, 0, 1, 1]], WHITE)
+        return np.full((1, canvas.line_scale(inner), 3), 0, np.uint8)
+
+    assert draw().shape[1] == 1 and draw(width=4000).shape[1] == 4
+    with pytest.raises(ZeroDivisionError):
+        canvas.figure(lambda *, width: 1 // 0)(width=9000)
+    assert canvas.line_scale(100) == 1
+
+
 @given(st.floats(10, 20), st.floats(30, 50))
 def test_a_thick_line_is_centred_on_its_edge(left, right):
     image = black()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -109,3 +110,17 @@ def test_words_are_made_to_fit_their_column():
     assert 8 < size < 15
     assert text_width(words, size, True) <= 150 < text_width(words, size + 1, True)
     assert fitting_size(words * 9, 150, 15) == 8
+
+
+def test_a_larger_grid_is_the_same_in_more_detail():
+    def grid(width: int):
+        scale = width / 1000
+        panel = plain(GREY, round(100 * scale), round(200 * scale))
+        legend = [Key(RED, "boxes"), Key(BLUE, "dashes", "dashes"), Key(GREEN, "dots", "dot")]
+        return panel_grid([[Panel(panel, "caption")]], ["Header"], legend, width)
+
+    small, large = grid(1000), grid(4000)
+    assert large.shape[0] == pytest.approx(4 * small.shape[0], abs=8)
+    height = small.shape[0]
+    shrunk = cv2.resize(large, (1000, height), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk.astype(float) - small).mean() < 2

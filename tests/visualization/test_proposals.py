@@ -116,3 +116,17 @@ def test_scores_must_be_one_a_box():
 def test_equal_scores_keep_their_order():
     np.testing.assert_array_equal(sort_by_score(PROPOSALS, np.ones(4)), PROPOSALS)
     np.testing.assert_array_equal(sort_by_score(PROPOSALS, np.arange(4)), PROPOSALS[::-1])
+
+
+def test_lines_on_a_large_photograph_are_as_wide_as_those_on_its_small_copy():
+    def light(side: int, **options) -> float:
+        image = np.zeros((side, side, 3), np.uint8)
+        boxes = np.array([[0.1, 0.2, 0.5, 0.6], [0.3, 0.3, 0.8, 0.9], [0.6, 0.1, 0.62, 0.12]])
+        drawn = draw_proposals(image, boxes * side, **options)
+        return float(drawn.mean())
+
+    objects = np.array([[0.1, 0.2, 0.5, 0.6]])
+    assert light(4000) == pytest.approx(light(1000), rel=0.1)
+    assert light(4000, gt_boxes=objects * 4000) == pytest.approx(
+        light(1000, gt_boxes=objects * 1000), rel=0.1
+    )
