@@ -19,8 +19,10 @@ from cascade_rpn_lite.arguments import (
     add_overrides,
     count,
     fraction,
+    number,
     positive,
     take_outside_images,
+    take_reading,
 )
 from cascade_rpn_lite.cli import COMMANDS
 from tests.engine.tiny_data import write_dataset
@@ -164,3 +166,35 @@ def test_images_outside_the_folder_are_opened_when_asked(tmp_path):
         assert len(DatasetCatalog.get(find_dataset(data))) == 5
     finally:
         allow_outside_images(False)
+
+
+def test_options_of_reading_become_overrides_and_leave_the_arguments():
+    parser = Parser(prog="a")
+    add_options(parser, "--depth-range", "--max-pixels", "--input")
+    add_overrides(parser)
+    given = ["--depth-range", "-5", "0.5", "--max-pixels", "9", "a.b=1", "--input", "x.png"]
+    args = parser.parse(given)
+    assert take_reading(args, "train", "test") == [
+        "+dataloader.train.mapper.depth_range=[-5, 0.5]",
+        "+dataloader.train.mapper.max_pixels=9",
+        "+dataloader.test.mapper.depth_range=[-5, 0.5]",
+        "+dataloader.test.mapper.max_pixels=9",
+    ]
+    assert vars(args) == {"input": ["x.png"], "overrides": ["a.b=1"]}
+    assert take_reading(parser.parse([]), "test") == []
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "low"])
+def test_a_number_is_finite(text):
+    with pytest.raises((ValueError, argparse.ArgumentTypeError)):
+        number(text)
+
+
+def test_every_command_that_reads_images_has_the_options_for_them():
+    reading = {"train", "eval", "finetune", "predict", "dump-proposals", "reproduce"}
+    checking = reading - {"predict"}
+    for name, parser in parsers().items():
+        options = options_of(parser)
+        reads = name in reading or name.startswith("visualize")
+        assert ("--depth-range" in options) == ("--max-pixels" in options) == reads, name
+        assert ("--no-check" in options) == (name in checking), name

@@ -130,3 +130,21 @@ def test_overrides_may_follow_the_files(config_file, weights, photos, tmp_path, 
     given = arguments(config_file, weights, tmp_path, "--input", photos / "a.png", override)
     assert main([*given, "--top-k", "2"]) == 0
     assert "2 boxes on 1 images" in capsys.readouterr().out
+
+
+def test_deep_images_take_a_range(config_file, weights, tmp_path, capsys):
+    deep = tmp_path / "deep.png"
+    cv2.imwrite(str(deep), np.arange(50 * 70, dtype=np.uint16).reshape(50, 70))
+    more = ("--input", deep, "--score-threshold", "1")  # no boxes
+    given = arguments(config_file, weights, tmp_path, *more)
+    assert main(given) == 1
+    assert "deep.png has 16 bits a channel: give" in capsys.readouterr().err
+    assert main([*given, "--depth-range", "0", "4095"]) == 0
+    drawn = cv2.imread(str(tmp_path / "out/deep.png"))
+    assert np.median(drawn[:5]) < 20 and np.median(drawn[-5:]) > 190
+
+
+def test_an_image_of_any_shape_is_predicted(config_file, weights, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "line.png"), np.full((1, 4000, 3), 90, np.uint8))
+    assert main(arguments(config_file, weights, tmp_path, "--input", tmp_path / "line.png")) == 0
+    assert "on 1 images" in capsys.readouterr().out

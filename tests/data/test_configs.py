@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
+import cv2
+import numpy as np
 import pytest
+import torch
 from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -76,6 +81,31 @@ def test_demo_loads_and_evaluates(load, monkeypatch):
     assert [sample["image_id"] for sample in samples] == [1, 2]
     evaluator.reset()
     assert evaluator.evaluate()["box_proposals"]["AR@100"] == 0
+
+
+def test_demo_images_stay_as_they_are_and_photographs_become_as_large(load, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "SPLITS", {demo.TRAIN: 24, demo.VAL: 12})
+
+    def tensors(data):
+        data.train.seed = 3
+        batches = itertools.islice(instantiate(data.train), 6)
+        for batch in [*batches, *instantiate(data.test)]:
+            for sample in batch:
+                yield sample["image"]
+                if "instances" in sample:
+                    yield sample["instances"].gt_boxes.tensor
+
+    plain = load("demo").dataloader
+    for part in ("train", "test"):
+        plain[part].mapper.augmentations = plain[part].mapper.augmentations[1:]
+    assert [a.prob for a in plain.train.mapper.augmentations] == [0.5]  # flips alone
+    for ours, theirs in zip(tensors(load("demo").dataloader), tensors(plain), strict=True):
+        assert torch.equal(ours, theirs)
+    photo = tmp_path / "photo.png"
+    assert cv2.imwrite(str(photo), np.zeros((600, 800, 3), np.uint8))
+    for part in ("train", "test"):
+        sample = instantiate(load("demo").dataloader[part].mapper)({"file_name": str(photo)})
+        assert sample["image"].shape == (3, 192, 256)
 
 
 def test_a_folder_takes_the_place_of_coco(load, write, content):

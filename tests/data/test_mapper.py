@@ -88,3 +88,44 @@ def test_other_errors_are_not_blamed_on_the_image(mapper, record):
     with pytest.raises(Exception) as error:  # whatever detectron2 raises
         mapper(record)
     assert not isinstance(error.value, UnreadableImageError)
+
+
+def test_a_depth_range_is_for_images_of_more_than_8_bits(mapper, record):
+    eight = cv2.imread(record["file_name"], cv2.IMREAD_GRAYSCALE)
+    record["file_name"] = record["file_name"].replace(".jpg", ".png")
+    cv2.imwrite(record["file_name"], eight.astype(np.uint16) * 16)
+    with pytest.raises(UnreadableImageError, match=r"picture\.png .* --depth-range 0 4095\.$"):
+        mapper(record)
+    reading = DatasetMapper(False, augmentations=[], image_format="BGR", depth_range=[0, 4080])
+    np.testing.assert_array_equal(reading(record)["image"][0], eight)
+
+
+def test_an_image_of_too_many_pixels_is_refused(record):
+    reading = DatasetMapper(False, augmentations=[], image_format="BGR", max_pixels=4799)
+    with pytest.raises(UnreadableImageError, match=r"has 80 x 60 pixels, .* --max-pixels 4800\.$"):
+        reading(record)
+
+
+def test_an_image_of_any_shape_keeps_a_pixel(record):
+    cv2.imwrite(record["file_name"], np.zeros((2, 3000, 3), np.uint8))
+    record |= {"width": 3000, "height": 2}
+    record["annotations"][0]["bbox"] = [0, 0, 1500, 2]
+    resize = T.ResizeShortestEdge(256, 448)
+    sample = DatasetMapper(True, augmentations=[resize], image_format="BGR")(record)
+    assert sample["image"].shape == (3, 1, 448)
+    assert sample["instances"].gt_boxes.tensor.tolist() == [[0, 0, 224, 1]]
+
+
+def test_an_augmentation_that_does_not_suit_an_image_names_it(record):
+    flawed = DatasetMapper(True, augmentations=[T.Resize((0, 10))], image_format="BGR")
+    with pytest.raises(ValueError, match=r"Cannot augment image .*picture\.jpg: height and width"):
+        flawed(record)
+
+
+def test_a_map_of_classes_is_resized_with_its_image(mapper, record, tmp_path):
+    classes = np.arange(60 * 80).reshape(60, 80) // 1200
+    cv2.imwrite(str(tmp_path / "classes.png"), classes)
+    sample = mapper({**record, "sem_seg_file_name": str(tmp_path / "classes.png")})
+    assert sample["sem_seg"].shape == (120, 160)
+    assert sample["sem_seg"].unique().tolist() == [0, 1, 2, 3]
+    assert "sem_seg_file_name" not in sample

@@ -10,8 +10,9 @@ import pytest
 import torch
 from detectron2.config import LazyCall as L
 from detectron2.config import get_cfg
+from detectron2.data import transforms as T
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
+from detectron2.modeling import DatasetMapperTTA, GeneralizedRCNN, GeneralizedRCNNWithTTA
 from detectron2.modeling.roi_heads import CascadeROIHeads, MaskRCNNConvUpsampleHead
 from detectron2.structures import Boxes, Instances
 from torch import nn
@@ -96,6 +97,20 @@ def test_every_size_has_its_own_limit_and_a_mirror_image():
         assert (view["image_id"], view["height"], view["width"]) == (7, 100, 150)
     assert torch.equal(made[-2]["image"], picture()["image"])
     assert len(AugmentedViews([AS_IT_IS], flip=False)(picture())) == 1
+
+
+def test_views_are_those_of_detectron2():
+    for size in SIZES:
+        theirs = DatasetMapperTTA(min_sizes=[size[0]], max_size=size[1], flip=True)(picture())
+        ours = AugmentedViews([size])(picture())
+        for one, other in zip(ours, theirs, strict=True):
+            assert torch.equal(one["image"], other["image"])
+            assert repr(one["transforms"]) == repr(other["transforms"])
+
+
+def test_a_resize_of_ones_own_makes_the_views():
+    views = AugmentedViews([(50, 99)], resize=lambda short, long: T.Resize((short, long)))
+    assert [tuple(view["image"].shape) for view in views(picture())] == [(3, 50, 99)] * 2
 
 
 @pytest.mark.parametrize("index", range(2 * len(SIZES)))
