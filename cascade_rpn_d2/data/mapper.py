@@ -47,7 +47,8 @@ class DatasetMapper(_DatasetMapper):
     ) -> None:
         self.reader = ImageReader(depth_range, max_pixels)
         super().__init__(*arguments, **options)
-        self.augmentations = T.AugmentationList(never_empty(self.augmentations.augs))
+        steps: T.AugmentationList = self.augmentations
+        self.augmentations: T.AugmentationList = T.AugmentationList(never_empty(steps.augs))
 
     def __call__(self, dataset_dict: dict) -> Any:
         record = copy.deepcopy(dataset_dict)

@@ -82,12 +82,15 @@ def test_every_figure_is_drawn(figure, name, tmp_path, capsys):
     assert str(output) in capsys.readouterr().out
 
 
+_TAKEN_BEFORE = ("allow_outside_images", "depth_range", "max_pixels")
+
+
 @pytest.mark.parametrize("name", visualize.FIGURES)
 def test_the_options_of_a_figure_are_what_its_function_takes(name):
     module, function = visualize.FIGURES[name].function.split(":")
     draw = getattr(importlib.import_module(f"cascade_rpn_d2.engine.{module}"), function)
     parser = visualize.figure_parser(name, "visualize")
-    options = {action.dest for action in parser._actions} - {"help", "allow_outside_images"}
+    options = {action.dest for action in parser._actions} - {"help", *_TAKEN_BEFORE}
     assert options == set(inspect.signature(draw).parameters)
 
 
