@@ -46,10 +46,11 @@ def check_dataset(config: DictConfig, part: str, name: str) -> None:
     reader = reader_of(OmegaConf.select(config, f"dataloader.{part}.mapper"))
     if name not in DatasetCatalog.list():
         return
-    metadata = MetadataCatalog.get(name)
-    if not metadata.get("coco_folder"):
+    metadata = MetadataCatalog.get(name).as_dict()
+    if "coco_folder" not in metadata:
         return
-    what = metadata.coco_folder.rsplit(":", 2)[0]
+    given, made = metadata["coco_folder"], f"{metadata['image_root']}:{metadata['json_file']}"
+    what = given.rsplit(":", 2)[0] if given else made
     annotated = part == "train" and OmegaConf.select(
         config, "dataloader.train.dataset.filter_empty", default=True
     )
@@ -58,7 +59,7 @@ def check_dataset(config: DictConfig, part: str, name: str) -> None:
         records = DatasetCatalog.get(name)
         if annotated:
             records = [record for record in records if _has_objects(record)]
-        check_images(records, metadata.image_root, what, reader)
+        check_images(records, metadata["image_root"], what, reader)
 
     of_main_process(check)
 

@@ -1,4 +1,4 @@
-"""What would end a run hours later is found at its start, for a tenth of a millisecond an image."""
+"""What would end a run hours later is found at its start, in 0.2 ms an image."""
 
 from __future__ import annotations
 

@@ -9,12 +9,18 @@ import cv2
 import numpy as np
 import pytest
 from detectron2.config import LazyCall as L
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data import DatasetMapper as Detectron2Mapper
 from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.data import register_coco_folder
 from cascade_rpn_d2.engine import setup_config, train
-from cascade_rpn_d2.engine.image_options import read_alike, require_reading_mapper
+from cascade_rpn_d2.engine.image_options import (
+    check_dataset,
+    read_alike,
+    require_reading_mapper,
+)
 from cascade_rpn_d2.engine.predictor import load_predictor
 from tests.engine.conftest import TINY_CONFIG
 from tests.engine.tiny_data import write_dataset
@@ -61,6 +67,22 @@ def test_an_image_that_is_left_out_of_training_may_be_broken(tmp_path):
     setup_config(TINY_CONFIG, train_data=data)
     with pytest.raises(ValueError, match=r"^1 of the 5 images .* cannot be read \(2\.png\)"):
         setup(data)
+
+
+def test_a_dataset_that_is_made_of_a_folder_is_checked_too(tmp_path, tiny_data):
+    name = register_coco_folder(write_dataset(tmp_path / "data"))
+    MetadataCatalog.get("made").set(**{**MetadataCatalog.get(name).as_dict(), "name": "made"})
+    MetadataCatalog.get("made").__dict__["coco_folder"] = None
+    DatasetCatalog.register("made", lambda: DatasetCatalog.get(name))
+    try:
+        config = setup(tiny_data)
+        check_dataset(config, "test", "made")
+        (tmp_path / "data/images/4.png").unlink()
+        with pytest.raises(ValueError, match=r"^1 of the 5 images of .*data.*json cannot be used"):
+            check_dataset(config, "test", "made")
+    finally:
+        DatasetCatalog.remove("made")
+        MetadataCatalog.remove("made")
 
 
 def test_datasets_that_are_registered_are_taken_to_be_in_order(monkeypatch):
