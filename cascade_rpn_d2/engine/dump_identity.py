@@ -47,18 +47,28 @@ def run_identity(
     Raises:
         OSError: if the weights cannot be read.
     """
-    feeding = [config.model, config.dataloader.test.mapper]
+    feeding = [OmegaConf.to_container(config.model, resolve=True), _mapper(config)]
     images = [
         [r["image_id"], os.path.abspath(r.get("file_name", "")), r.get("width"), r.get("height")]
         for r in records
     ]
     return {
         "weights_sha256": weights_sha256(weights),
-        "config_sha256": digest([plain(OmegaConf.to_container(c, resolve=True)) for c in feeding]),
+        "config_sha256": digest([plain(part) for part in feeding]),
         "images_sha256": digest(images),
         "topk": topk,
         "chunk_size": chunk_size,
     }
+
+
+def _mapper(config: DictConfig) -> Any:
+    """The test mapper, without what changes no proposal."""
+    mapper = OmegaConf.to_container(config.dataloader.test.mapper, resolve=True)
+    if isinstance(mapper, dict):
+        mapper.pop("max_pixels", None)
+        if mapper.get("depth_range") is None:
+            mapper.pop("depth_range", None)
+    return mapper
 
 
 def weights_sha256(weights: str) -> str:

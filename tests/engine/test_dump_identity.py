@@ -66,6 +66,9 @@ def test_what_counts(tiny_config, weights, tmp_path):
     assert differing("train.max_iter=9", "optimizer.lr=1") == set()
     assert differing("model.proposal_generator.nms_thresh=0.5") == {"config_sha256"}
     assert differing("dataloader.test.mapper.image_format=RGB") == {"config_sha256"}
+    reading = "+dataloader.test.mapper.{}"
+    assert differing(reading.format("max_pixels=9999"), reading.format("depth_range=null")) == set()
+    assert differing(reading.format("depth_range=[0,9]")) == {"config_sha256"}
     moved = [{**r, "file_name": f"elsewhere/{r['file_name']}"} for r in RECORDS]
     # Frames of two videos often have the same names, ids and sizes.
     assert differing(records=moved) == {"images_sha256"}
