@@ -11,8 +11,8 @@ from omegaconf import ListConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..config.files import get_config, get_config_file
 from .checkpoints import get_checkpoint_file, has_checkpoint
-from .config_files import get_config, get_config_file
 from .input_format import InputFormat, require_images_suffice
 from .lazy_model import instantiate_model
 

@@ -12,9 +12,9 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from omegaconf import DictConfig, OmegaConf, SCMode
 from torch import nn
 
+from ..config.files import get_config
 from ..files.download import local_path
 from ..files.pickles import read_pickle
-from .config_files import get_config
 
 
 @META_ARCH_REGISTRY.register()

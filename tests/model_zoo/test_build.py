@@ -10,7 +10,8 @@ from detectron2.engine import DefaultPredictor
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint.export import export_checkpoint
-from cascade_rpn_d2.model_zoo import ZooCheckpoint, checkpoints, config_files
+from cascade_rpn_d2.config import files
+from cascade_rpn_d2.model_zoo import ZooCheckpoint, checkpoints
 from cascade_rpn_d2.modeling import CascadeRPN
 
 
@@ -31,7 +32,7 @@ def weights(config_file, tmp_path_factory):
 def zoo(repository, tmp_path, monkeypatch, weights):
     """A zoo of which tiny_rpn.py is a member, with weights."""
     (tmp_path / "checkpoints").mkdir()
-    monkeypatch.setattr(config_files, "configs_dir", lambda: repository / "tests/tiny_configs")
+    monkeypatch.setattr(files, "configs_dir", lambda: repository / "tests/tiny_configs")
     monkeypatch.setattr(checkpoints, "_CHECKPOINTS_DIR", tmp_path / "checkpoints")
     sha256 = export_checkpoint(weights, tmp_path / "checkpoints/tiny.pth")
     monkeypatch.setitem(checkpoints.CHECKPOINTS, "tiny_rpn.py", ZooCheckpoint("tiny.pth", sha256))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import nn
 
+from cascade_rpn_d2.config.overrides import keys
 from cascade_rpn_d2.model_zoo import apply_overrides
-from cascade_rpn_d2.model_zoo.overrides import keys
 
 
 def config():
