@@ -25,7 +25,7 @@ from .arguments import add_options, add_overrides
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_options(parser, "--config-file", required=True)
-    add_options(parser, "--weights")
+    add_options(parser, "--trust-config", "--weights")
     add_options(parser, "--input", required=True, help="images, folders, patterns, videos")
     add_options(
         parser,

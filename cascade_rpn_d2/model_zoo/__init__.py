@@ -4,7 +4,13 @@ A name is the path of a config below the repository's folder ``configs``, such a
 ``"cascade_rpn/cascade_rpn_r50_fpn_1x.py"``.
 """
 
-from ..config.files import config_name, get_config, get_config_file, list_configs
+from ..config.files import (
+    config_name,
+    get_config,
+    get_config_file,
+    list_configs,
+    trusting_configs,
+)
 from ..config.overrides import apply_overrides
 from .build import choose_device, find_weights, get, get_predictor_cfg
 from .checkpoints import CHECKPOINTS, ZooCheckpoint, get_checkpoint_file, has_checkpoint
@@ -34,4 +40,5 @@ __all__ = [
     "list_configs",
     "measure_on_drawn_pictures",
     "require_images_suffice",
+    "trusting_configs",
 ]

@@ -84,6 +84,24 @@ def test_an_unmodified_default_predictor_serves_a_lazy_config(config_file, weigh
     assert proposals.image_size == (120, 90) and len(proposals) == 100
 
 
+def test_a_config_that_names_something_else_is_trusted_once_for_all(tmp_path, config_file, weights):
+    config = model_zoo.get_config(config_file)
+    config.model._target_ = "detectron2.modeling.meta_arch.rcnn.ProposalNetwork"  # in other words
+    file = str(tmp_path / "config.yaml")
+    LazyConfig.save(config, file)
+    with pytest.raises(
+        ValueError, match=r"meta_arch\.rcnn\.ProposalNetwork.* as its model\._target_"
+    ):
+        model_zoo.get_predictor_cfg(file, weights)
+    cfg = model_zoo.get_predictor_cfg(file, weights, trust_config=True)
+    cfg.MODEL.DEVICE = "cpu"
+    assert len(DefaultPredictor(cfg)(image())["proposals"]) == 100
+    assert not model_zoo.get(file, device="cpu", trust_config=True).training
+    cfg.MODEL.TRUST_LAZY_CONFIG = "no"
+    with pytest.raises(ValueError, match="trust_config=True"):
+        DefaultPredictor(cfg)
+
+
 def test_a_config_without_resize_leaves_images_as_they_are(repository, tmp_path):
     file = str(repository / "tests/tiny_configs/tiny_faster_rcnn.py")
     weights = tmp_path / "model.pth"
