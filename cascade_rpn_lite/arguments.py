@@ -57,6 +57,11 @@ def print_help(text: str) -> None:
 OPTIONS: dict[str, dict[str, Any]] = {
     # The model.
     "--config-file": {"metavar": "CONFIG", "help": "name in the zoo, or path of a LazyConfig"},
+    "--trust-config": {
+        "action": "store_true",
+        "help": "let a config in YAML name other classes and functions than the zoo's configs do, "
+        "whose code then runs; one in Python is a program in any case",
+    },
     "--weights": {
         "metavar": "FILE",
         "help": "checkpoint file or URL; default: the zoo's for that config",

@@ -111,6 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whole detectors, the first is the baseline; default: RPN and Cascade RPN, alone and "
         "under Faster R-CNN",
     )
+    add_options(parser, "--trust-config")
     add("--quick", action="store_true", help="a first impression in little time")
     add("--per-level", action="store_true", help="print the single levels too")
     add_options(

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("src", help="checkpoint to convert")
     parser.add_argument("dst", help="file to write, *.pth")
     add_options(parser, "--config-file", required=True)
+    add_options(parser, "--trust-config")
     parser.add_argument(
         "--location-polarity",
         choices=POLARITIES,

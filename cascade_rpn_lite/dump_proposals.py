@@ -30,7 +30,7 @@ from .arguments import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_options(parser, "--config-file", required=True)
-    add_options(parser, "--weights")
+    add_options(parser, "--trust-config", "--weights")
     add_options(parser, "--data", required=True)
     add_options(parser, "--allow-outside-images")
     add_options(parser, "--output", required=True, help="the file to write, ending in .npz")

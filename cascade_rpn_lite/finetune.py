@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also evaluate the detector as it was, with its own proposals",
     )
-    add_options(parser, *LAUNCH)
+    add_options(parser, "--trust-config", *LAUNCH)
     add_overrides(parser)
 
 

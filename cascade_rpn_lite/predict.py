@@ -25,7 +25,7 @@ from .arguments import READING, add_options, add_overrides, take_reading
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_options(parser, "--config-file", required=True)
-    add_options(parser, "--weights")
+    add_options(parser, "--trust-config", "--weights")
     add_options(parser, "--input", required=True, help="images, folders, patterns, videos")
     add_options(
         parser,

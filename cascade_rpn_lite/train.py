@@ -26,6 +26,7 @@ from .arguments import (
 def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -> None:
     """Add the options; ``evaluates`` leaves out those of a training."""
     add_options(parser, "--config-file", required=True)
+    add_options(parser, "--trust-config")
     if evaluates:
         add_options(
             parser,

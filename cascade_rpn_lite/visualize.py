@@ -319,6 +319,7 @@ def figure_parser(name: str, program: str) -> Parser:
     else:
         add_options(parser, "--config-file", required=True)
         add_options(parser, "--weights")
+    add_options(parser, "--trust-config")
     source = parser.add_mutually_exclusive_group()
     if figure.images:
         add_options(source, "--input", help="images, folders or patterns of your own")
@@ -350,6 +351,7 @@ def run(args: argparse.Namespace) -> None:
     take_outside_images(args)
     args.overrides = [*take_reading(args, "test"), *args.overrides]
     given = dict(vars(args))
+    given.pop("trust_config")  # of the whole command
     module, function = FIGURES[given.pop("figure")].function.split(":")
     draw = getattr(importlib.import_module(f"cascade_rpn_d2.engine.{module}"), function)
     parameters = inspect.signature(draw).parameters

@@ -21,7 +21,7 @@ ALLOWED = {
     "evaluation": {"files", "layers", "data"},
     "visualization": {"layers"},
     "checkpoint": {"files", "layers", "modeling"},
-    "model_zoo": {"files", "layers", "modeling", "data", "checkpoint"},
+    "model_zoo": {"files", "layers", "modeling", "data", "checkpoint", "config"},
     "engine": {
         "files", "layers", "modeling", "config", "data", "evaluation", "visualization",
         "checkpoint", "model_zoo",

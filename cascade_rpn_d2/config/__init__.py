@@ -1,4 +1,8 @@
-"""The yacs keys of this package, and changes that make one experiment of another."""
+"""Configs: how they are found and read, and what is done to them; and this package's yacs keys.
+
+:mod:`.files`, :mod:`.names` and :mod:`.overrides` are reached through
+:mod:`cascade_rpn_d2.model_zoo`.
+"""
 
 from .authors import use_authors_geometry
 from .defaults import add_cascade_rpn_config

@@ -3,6 +3,7 @@
 from .evaluation import evaluate, evaluate_checkpoint
 from .launch import launch
 from .proposal_dump import dump_proposals
+from .schedule import step_schedule
 from .setup import setup_config
 from .train_loop import train
 from .trainer import Trainer, TrainingDiverged
@@ -15,5 +16,6 @@ __all__ = [
     "evaluate_checkpoint",
     "launch",
     "setup_config",
+    "step_schedule",
     "train",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..config.files import trusting_configs
 from .launch import launch
 from .messages import mendable_message
 
@@ -21,7 +22,8 @@ def run_command(program: str, main: Callable[[Namespace], int | None], args: Nam
         program: what the sentence begins with.
         main: importable by name, as it is started in new processes.
         args: with ``num_gpus, num_machines, machine_rank, dist_url`` if it may have several
-            processes; ``num_gpus`` None becomes 1 where there is a GPU.
+            processes; ``num_gpus`` None becomes 1 where there is a GPU. ``trust_config`` trusts
+            all configs that it reads.
 
     Returns:
         The exit status: what ``main`` returns, or 0.
@@ -31,12 +33,12 @@ def run_command(program: str, main: Callable[[Namespace], int | None], args: Nam
     """
     try:
         if "num_gpus" not in args:
-            return main(args) or 0
+            return _run(main, args) or 0
         if args.num_gpus is None:
             args.num_gpus = int(torch.cuda.is_available())
         launch(
-            main,
-            (args,),
+            _run,
+            (main, args),
             num_gpus=args.num_gpus,
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
@@ -48,3 +50,9 @@ def run_command(program: str, main: Callable[[Namespace], int | None], args: Nam
             raise
         sys.exit(f"{program}: {message}")
     return 0
+
+
+def _run(main: Callable[[Namespace], int | None], args: Namespace) -> int | None:
+    """What every process does."""
+    with trusting_configs(getattr(args, "trust_config", False)):
+        return main(args)

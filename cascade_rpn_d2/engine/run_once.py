@@ -13,12 +13,12 @@ import json
 import tempfile
 from pathlib import Path
 
-from detectron2.config import LazyConfig
 from detectron2.data import MetadataCatalog
 from omegaconf import DictConfig
 
 from ..checkpoint import write_atomically
 from ..checkpoint.export import sha256_of
+from ..config.files import save_config
 from .evaluation import Results, evaluate_checkpoint
 from .labelled_images import load_records
 from .processes import of_main_process
@@ -109,7 +109,7 @@ def fingerprint(config: DictConfig) -> str:
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "config.yaml")
-        LazyConfig.save(config, str(file))
+        save_config(config, file)
         digest.update(file.read_bytes())
     evaluates = config.dataloader.get("evaluator") is not None
     for part in ("train", "test") if evaluates else ("train",):

@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from detectron2.config import LazyConfig
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from ..config.files import save_config
 from ..data import find_dataset, num_classes
 from ..model_zoo import apply_overrides, find_weights, get_config
 from .early_log import keep_records, write_kept_records
@@ -91,31 +90,12 @@ def setup_config(
     use_data(config, train_data, test_data)
     use_proposals(config, "train", train_proposals, other_data=train_data is not None)
     use_proposals(config, "test", test_proposals, other_data=test_data is not None)
-    override(config, overrides)
+    apply_overrides(config, overrides)
     check_train(config.train)
     require_reading_mapper(config)
     if check_images:
         check_image_files(config)
     return config
-
-
-def override(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Apply overrides in place, refusing unknown keys and values of another kind.
-
-    Raises:
-        ValueError: names the key, and the nearest existing one or the kind of value it takes.
-    """
-    for text in overrides:
-        key = text.partition("=")[0]
-        before = _select(config, key)
-        apply_overrides(config, [text])
-        after = _select(config, key)
-        if after is None or not isinstance(before, bool | int | float):
-            continue
-        is_flag = isinstance(before, bool)
-        if isinstance(after, bool) != is_flag or not isinstance(after, bool | int | float | list):
-            kind = "true or false" if is_flag else f"a number, such as {before}"
-            raise ValueError(f"'{text}' does not fit: {key} takes {kind}.")
 
 
 def use_data(config: DictConfig, train_data: str | None, test_data: str | None) -> None:
@@ -215,7 +195,7 @@ def prepare_run(config: DictConfig) -> None:
     make_output_folder(folder)
     start_logging(folder)
     if comm.is_main_process():
-        LazyConfig.save(config, os.path.join(folder, "config.yaml"))
+        save_config(config, os.path.join(folder, "config.yaml"))
     logger.info("torch %s on %s, output in %s", torch.__version__, config.train.device, folder)
 
 
@@ -249,14 +229,6 @@ def start_logging(folder: str | None = None) -> None:
         keep_records(_LOGGERS)
     else:
         write_kept_records(_LOGGERS)
-
-
-def _select(config: DictConfig, key: str) -> Any:
-    try:
-        value = OmegaConf.select(config, key)
-    except (OmegaConfBaseException, ValueError):
-        return None
-    return OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
 
 
 def _counts(node: Any) -> bool:

@@ -4,13 +4,19 @@ A name is the path of a config below the repository's folder ``configs``, such a
 ``"cascade_rpn/cascade_rpn_r50_fpn_1x.py"``.
 """
 
+from ..config.files import (
+    config_name,
+    get_config,
+    get_config_file,
+    list_configs,
+    trusting_configs,
+)
+from ..config.overrides import apply_overrides
 from .build import choose_device, find_weights, get, get_predictor_cfg
 from .checkpoints import CHECKPOINTS, ZooCheckpoint, get_checkpoint_file, has_checkpoint
-from .config_files import config_name, get_config, get_config_file, list_configs
 from .drawn_pictures import measure_on_drawn_pictures
 from .input_format import InputFormat, reader_of, require_images_suffice
 from .lazy_model import LazyModel, instantiate_model
-from .overrides import apply_overrides
 from .published import PUBLISHED, PublishedCheckpoint
 
 __all__ = [
@@ -35,4 +41,5 @@ __all__ = [
     "measure_on_drawn_pictures",
     "reader_of",
     "require_images_suffice",
+    "trusting_configs",
 ]

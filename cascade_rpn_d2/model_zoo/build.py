@@ -11,30 +11,40 @@ from omegaconf import ListConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..config.files import get_config, get_config_file
 from .checkpoints import get_checkpoint_file, has_checkpoint
-from .config_files import get_config, get_config_file
 from .input_format import InputFormat, require_images_suffice
 from .lazy_model import instantiate_model
 
 
-def get(name: str, trained: bool = False, device: str | torch.device | None = None) -> nn.Module:
+def get(
+    name: str,
+    trained: bool = False,
+    device: str | torch.device | None = None,
+    *,
+    trust_config: bool = False,
+) -> nn.Module:
     """A model of the zoo in evaluation mode.
 
     Args:
         name: a name or path as for :func:`~cascade_rpn_d2.model_zoo.get_config_file`.
         trained: with the zoo's trained weights, instead of those the model is built with.
         device: where to put it; a GPU if there is one by default.
+        trust_config: as of :func:`~cascade_rpn_d2.model_zoo.get_config`.
 
     Raises:
-        ValueError: if there is no such config, or no trained weights for it.
+        ValueError: if there is no such config, it is not trusted, or there are no trained weights
+            for it.
     """
-    model = instantiate_model(get_config(name), str(name))
+    model = instantiate_model(get_config(name, trust_config=trust_config), str(name))
     if trained:
         Checkpointer(model).load(get_checkpoint_file(name), checkpointables=[])
     return model.to(choose_device(device)).eval()
 
 
-def get_predictor_cfg(name: str, weights: str | os.PathLike[str] | None = None) -> CfgNode:
+def get_predictor_cfg(
+    name: str, weights: str | os.PathLike[str] | None = None, *, trust_config: bool = False
+) -> CfgNode:
     """A yacs config with which an unmodified ``DefaultPredictor`` serves a LazyConfig::
 
         cfg = get_predictor_cfg("demo/cascade_rpn.py")
@@ -47,20 +57,22 @@ def get_predictor_cfg(name: str, weights: str | os.PathLike[str] | None = None) 
     Args:
         name: a name or path as for :func:`~cascade_rpn_d2.model_zoo.get_config_file`.
         weights: file or URL of the weights; those of the zoo by default.
+        trust_config: as of :func:`~cascade_rpn_d2.model_zoo.get_config`, for the predictor too.
 
     Raises:
-        ValueError: if there is no such config, if its test mapper does more than one resize, if its
-            model needs precomputed proposals, or if no weights are given and the zoo has none:
-            random ones would be of no use to anyone.
+        ValueError: if there is no such config, if it is not trusted, if its test mapper does more
+            than one resize, if its model needs precomputed proposals, or if no weights are given
+            and the zoo has none: random ones would be of no use to anyone.
         FileNotFoundError: if there is no file of weights at the given path.
     """
     file = get_config_file(name)
-    config = get_config(file)
+    config = get_config(file, trust_config=trust_config)
     require_images_suffice(config, name)
     inputs = InputFormat.from_config(config)
     cfg = get_cfg()
     cfg.MODEL.META_ARCHITECTURE = "LazyModel"
     cfg.MODEL.LAZY_CONFIG = file
+    cfg.MODEL.TRUST_LAZY_CONFIG = trust_config
     cfg.MODEL.WEIGHTS = find_weights(file, weights)
     cfg.MODEL.DEVICE = str(choose_device())
     cfg.INPUT.FORMAT = inputs.image_format

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoint.export import sha256_of
+from ..config.files import config_name
+from ..config.suggest import alternatives
 from ..files.download import local_path
-from .config_files import config_name
 from .published import PUBLISHED, get_published_file
-from .suggest import alternatives
 
 _CHECKPOINTS_DIR = Path(__file__).resolve().parent / "checkpoints"
 

@@ -2,7 +2,8 @@
 
 With ``MODEL.META_ARCHITECTURE = "LazyModel"`` and ``MODEL.LAZY_CONFIG`` set to the name or path of
 a LazyConfig, Detectron2's ``build_model`` builds the model of that file, so an unmodified
-``DefaultPredictor`` serves every lazy config.
+``DefaultPredictor`` serves every lazy config. ``MODEL.TRUST_LAZY_CONFIG = True`` trusts one in YAML
+to name what no config of the zoo does.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from omegaconf import DictConfig, OmegaConf, SCMode
 from torch import nn
 
+from ..config.files import get_config
 from ..files.download import local_path
 from ..files.pickles import read_pickle
-from .config_files import get_config
 
 
 @META_ARCH_REGISTRY.register()
@@ -22,11 +23,13 @@ def LazyModel(cfg: CfgNode) -> nn.Module:
     """The model of the LazyConfig that a yacs config names.
 
     Args:
-        cfg: a yacs config with ``MODEL.LAZY_CONFIG``, the name or path of a LazyConfig.
+        cfg: a yacs config with ``MODEL.LAZY_CONFIG``, the name or path of a LazyConfig, and
+            perhaps ``MODEL.TRUST_LAZY_CONFIG``, ``trust_config`` of
+            :func:`~cascade_rpn_d2.model_zoo.get_config`.
 
     Raises:
-        ValueError: if ``MODEL.LAZY_CONFIG`` is missing, or is no config, or one without a model; or
-            if ``MODEL.WEIGHTS`` is a pickle of anything but arrays.
+        ValueError: if ``MODEL.LAZY_CONFIG`` is missing, or is no config, or one without a model, or
+            is not trusted; or if ``MODEL.WEIGHTS`` is a pickle of anything but arrays.
         OSError: if that cannot be read or downloaded.
     """
     weights = cfg.MODEL.WEIGHTS.partition("?")[0]
@@ -39,7 +42,8 @@ def LazyModel(cfg: CfgNode) -> nn.Module:
             "MODEL.LAZY_CONFIG must be the name or path of a LazyConfig when "
             "MODEL.META_ARCHITECTURE is LazyModel; model_zoo.get_predictor_cfg sets both."
         )
-    return instantiate_model(get_config(name), name)
+    trust = cfg.MODEL.get("TRUST_LAZY_CONFIG", False) is True
+    return instantiate_model(get_config(name, trust_config=trust), name)
 
 
 def instantiate_model(config: DictConfig, name: str = "The config") -> nn.Module:

@@ -7,7 +7,7 @@ lr_multiplier.warmup_iters too.
 
 from detectron2.config import LazyCall as L
 
-from cascade_rpn_d2.engine.schedule import step_schedule
+from cascade_rpn_d2.engine import step_schedule
 
 lr_multiplier_1x = L(step_schedule)(
     max_iter="${train.max_iter}",

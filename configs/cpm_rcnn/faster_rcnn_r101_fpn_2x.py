@@ -3,10 +3,10 @@
 Which code made this row is open; here all but the ROI heads is CPM R-CNN's.
 """
 
-from ..common.models.faster_rcnn_fpn import model as faster
+from ..common.models.faster_rcnn_fpn import model as _faster
 from .cpm_rcnn_r101_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-heads = faster.roi_heads
-heads.box_pooler = model.roi_heads.box_pooler
-model.roi_heads = heads
+_heads = _faster.roi_heads
+_heads.box_pooler = model.roi_heads.box_pooler
+model.roi_heads = _heads
 train.output_dir = "output/cpm_rcnn/faster_rcnn_r101_fpn_2x"

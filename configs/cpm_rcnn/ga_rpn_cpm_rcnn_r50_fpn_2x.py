@@ -3,8 +3,8 @@
 No paper has this. The generator is that of Faster R-CNN on GA-RPN; all else is CPM R-CNN's.
 """
 
-from ..common.models.ga_faster_rcnn_fpn import model as faster
+from ..common.models.ga_faster_rcnn_fpn import model as _faster
 from .cpm_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-model.proposal_generator = faster.proposal_generator
+model.proposal_generator = _faster.proposal_generator
 train.output_dir = "output/cpm_rcnn/ga_rpn_cpm_rcnn_r50_fpn_2x"

@@ -35,8 +35,8 @@ optimizer.params.base_lr = "${..lr}"
 optimizer.params.bias_lr_factor = 2.0
 
 # Shorter side 600 (section 3.3), longer side at most 1000 (py-faster-rcnn).
-resize = L(T.ResizeShortestEdge)(short_edge_length=600, max_size=1000)
-dataloader.train.mapper.augmentations[0] = resize
-dataloader.test.mapper.augmentations[0] = resize
+_resize = L(T.ResizeShortestEdge)(short_edge_length=600, max_size=1000)
+dataloader.train.mapper.augmentations[0] = _resize
+dataloader.test.mapper.augmentations[0] = _resize
 dataloader.train.mapper.image_format = "RGB"
 dataloader.train.total_batch_size = 8

@@ -3,8 +3,8 @@
 No paper has this. The generator is that of Faster R-CNN on GA-RPN; all else is Grid R-CNN's.
 """
 
-from ..common.models.ga_faster_rcnn_fpn import model as faster
+from ..common.models.ga_faster_rcnn_fpn import model as _faster
 from .grid_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-model.proposal_generator = faster.proposal_generator
+model.proposal_generator = _faster.proposal_generator
 train.output_dir = "output/grid_rcnn/ga_rpn_grid_rcnn_r50_fpn_2x"

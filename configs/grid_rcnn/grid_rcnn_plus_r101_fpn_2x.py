@@ -2,8 +2,8 @@
 
 from cascade_rpn_d2.config import use_trunk
 
-from ..common.trunks.resnet101_torchvision import trunk
+from ..common.trunks.resnet101_torchvision import trunk as _trunk
 from .grid_rcnn_plus_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-use_trunk(trunk, model, dataloader, train)
+use_trunk(_trunk, model, dataloader, train)
 train.output_dir = "output/grid_rcnn/grid_rcnn_plus_r101_fpn_2x"

@@ -15,6 +15,6 @@ train.max_iter = 45_825
 train.eval_period = 1_833
 train.checkpointer.period = 1_833
 
-(stage,) = model.roi_heads.grid_stages
-stage.head.init = "plus"
-stage.min_region_size = 4.0
+(_stage,) = model.roi_heads.grid_stages
+_stage.head.init = "plus"
+_stage.min_region_size = 4.0

@@ -2,8 +2,8 @@
 
 from cascade_rpn_d2.config import use_trunk
 
-from ..common.trunks.resnext101_32x4d import trunk
+from ..common.trunks.resnext101_32x4d import trunk as _trunk
 from .grid_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-use_trunk(trunk, model, dataloader, train)
+use_trunk(_trunk, model, dataloader, train)
 train.output_dir = "output/grid_rcnn/grid_rcnn_x101_32x4d_fpn_2x"

@@ -11,9 +11,9 @@ from .rpn_iterative_r50_fpn_1x import dataloader, lr_multiplier, model, optimize
 # heads of their own instead; and whether, as there, the second stage does not learn from boxes that
 # the first is sure to be background.
 model.backbone._target_ = FPNWithInputs
-generator = model.proposal_generator
-generator.in_features = ["c2", "c3", "c4", "c5", "c6"]
-first, second = generator.stages
-first.bridge = False
-second.in_features = ["p2", "p3", "p4", "p5", "p6"]
+_generator = model.proposal_generator
+_generator.in_features = ["c2", "c3", "c4", "c5", "c6"]
+_first, _second = _generator.stages
+_first.bridge = False
+_second.in_features = ["p2", "p3", "p4", "p5", "p6"]
 train.output_dir = "output/guided_anchoring/refine_rpn_r50_fpn_1x"

@@ -5,10 +5,10 @@ Three scales and three aspect ratios on every level.
 
 from .rpn_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
 
-generator = model.proposal_generator
+_generator = model.proposal_generator
 # Which scales is open: those of RetinaNet, which the paper's vIoU has too (section 3.4).
-generator.anchor_generator.sizes = [
+_generator.anchor_generator.sizes = [
     [size * 2 ** (third / 3) for third in range(3)] for size in (32, 64, 128, 256, 512)
 ]
-generator.head.num_anchors = 9
+_generator.head.num_anchors = 9
 train.output_dir = "output/guided_anchoring/rpn_9_anchors_r50_fpn_1x"

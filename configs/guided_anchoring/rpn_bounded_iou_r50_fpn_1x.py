@@ -10,6 +10,6 @@ from .rpn_r50_fpn_1x import dataloader, lr_multiplier, optimizer, train
 # The paper says no more than that it replaces the smooth L1. Open are its beta, here that of the
 # shapes in GA-RPN, and its weight, here unchanged. It compares boxes: the deviations of the deltas
 # do not weigh it, and stay 1.
-(stage,) = model.proposal_generator.stages
-stage.box_loss = L(BoundedIoULoss)(beta=0.2)
+(_stage,) = model.proposal_generator.stages
+_stage.box_loss = L(BoundedIoULoss)(beta=0.2)
 train.output_dir = "output/guided_anchoring/rpn_bounded_iou_r50_fpn_1x"

@@ -10,8 +10,8 @@ from .rpn_r50_fpn_1x import dataloader, lr_multiplier, optimizer, train
 # The paper says no more than that it replaces the cross entropy. What goes with it is open: here as
 # in RetinaNet, all anchors are taken, both losses divided by the positives, and scores start at
 # 0.01.
-(stage,) = model.proposal_generator.stages
-stage.cls_loss = L(SigmoidFocalLoss)(alpha=0.25, gamma=2.0)
-stage.sampler = L(DenseSampler)()
-stage.predictor.prior_probability = 0.01
+(_stage,) = model.proposal_generator.stages
+_stage.cls_loss = L(SigmoidFocalLoss)(alpha=0.25, gamma=2.0)
+_stage.sampler = L(DenseSampler)()
+_stage.predictor.prior_probability = 0.01
 train.output_dir = "output/guided_anchoring/rpn_focal_r50_fpn_1x"

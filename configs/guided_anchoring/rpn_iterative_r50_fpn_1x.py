@@ -11,8 +11,8 @@ from ..common.models.staged_rpn_fpn import model
 from .rpn_r50_fpn_1x import dataloader, lr_multiplier, optimizer, train
 
 # Both classify, and learn as RPN does; whether the second's metric is stricter is open.
-(first,) = model.proposal_generator.stages
-second = copy.deepcopy(first)
-first.bridge = True
-model.proposal_generator.stages = [first, second]
+(_first,) = model.proposal_generator.stages
+_second = copy.deepcopy(_first)
+_first.bridge = True
+model.proposal_generator.stages = [_first, _second]
 train.output_dir = "output/guided_anchoring/rpn_iterative_r50_fpn_1x"

@@ -4,12 +4,12 @@
 
 from ..common.data.coco_proposals import dataloader
 from ..common.models.small_fast_rcnn import model
-from .rpn_r18_fpn_1k import lr_multiplier, optimizer, resize, train
+from .rpn_r18_fpn_1k import _resize, lr_multiplier, optimizer, train
 
 train.output_dir = "output/small/cascade_rpn_fast_rcnn_r18_fpn_1k"
 
-dataloader.train.mapper.augmentations[0] = resize
-dataloader.test.mapper.augmentations[0] = resize
+dataloader.train.mapper.augmentations[0] = _resize
+dataloader.test.mapper.augmentations[0] = _resize
 dataloader.train.mapper.image_format = "RGB"
 dataloader.train.total_batch_size = 4
 dataloader.train.num_workers = 0

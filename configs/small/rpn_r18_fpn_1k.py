@@ -21,9 +21,9 @@ train.clip_grad_norm = 35.0
 lr_multiplier.warmup_iters = 100
 optimizer.lr = 5e-4  # the trunk is trained already
 
-resize = L(T.ResizeShortestEdge)(short_edge_length=256, max_size=448)
-dataloader.train.mapper.augmentations[0] = resize
-dataloader.test.mapper.augmentations[0] = resize
+_resize = L(T.ResizeShortestEdge)(short_edge_length=256, max_size=448)
+dataloader.train.mapper.augmentations[0] = _resize
+dataloader.test.mapper.augmentations[0] = _resize
 dataloader.train.mapper.image_format = "RGB"
 dataloader.train.total_batch_size = 4
 dataloader.train.num_workers = 0

@@ -82,7 +82,7 @@ def test_every_figure_is_drawn(figure, name, tmp_path, capsys):
     assert str(output) in capsys.readouterr().out
 
 
-_TAKEN_BEFORE = ("allow_outside_images", "depth_range", "max_pixels")
+_TAKEN_BEFORE = ("allow_outside_images", "depth_range", "max_pixels", "trust_config")
 
 
 @pytest.mark.parametrize("name", visualize.FIGURES)

@@ -16,8 +16,8 @@ from cascade_rpn_d2.checkpoint.torchvision import (
     is_torchvision_resnet,
 )
 from cascade_rpn_d2.config import use_trunk
+from cascade_rpn_d2.config.files import configs_dir
 from cascade_rpn_d2.layers import FixedStatisticsBatchNorm2d
-from cascade_rpn_d2.model_zoo.config_files import configs_dir
 
 TRUNKS = ["resnet101", "resnet152", "resnext101_32x4d", "resnext101_64x4d"]
 

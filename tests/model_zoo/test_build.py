@@ -10,7 +10,8 @@ from detectron2.engine import DefaultPredictor
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint.export import export_checkpoint
-from cascade_rpn_d2.model_zoo import ZooCheckpoint, checkpoints, config_files
+from cascade_rpn_d2.config import files
+from cascade_rpn_d2.model_zoo import ZooCheckpoint, checkpoints
 from cascade_rpn_d2.modeling import CascadeRPN
 
 
@@ -31,7 +32,7 @@ def weights(config_file, tmp_path_factory):
 def zoo(repository, tmp_path, monkeypatch, weights):
     """A zoo of which tiny_rpn.py is a member, with weights."""
     (tmp_path / "checkpoints").mkdir()
-    monkeypatch.setattr(config_files, "configs_dir", lambda: repository / "tests/tiny_configs")
+    monkeypatch.setattr(files, "configs_dir", lambda: repository / "tests/tiny_configs")
     monkeypatch.setattr(checkpoints, "_CHECKPOINTS_DIR", tmp_path / "checkpoints")
     sha256 = export_checkpoint(weights, tmp_path / "checkpoints/tiny.pth")
     monkeypatch.setitem(checkpoints.CHECKPOINTS, "tiny_rpn.py", ZooCheckpoint("tiny.pth", sha256))
@@ -81,6 +82,24 @@ def test_an_unmodified_default_predictor_serves_a_lazy_config(config_file, weigh
     assert all(torch.equal(saved[k], v) for k, v in predictor.model.state_dict().items())
     proposals = predictor(image())["proposals"]
     assert proposals.image_size == (120, 90) and len(proposals) == 100
+
+
+def test_a_config_that_names_something_else_is_trusted_once_for_all(tmp_path, config_file, weights):
+    config = model_zoo.get_config(config_file)
+    config.model._target_ = "detectron2.modeling.meta_arch.rcnn.ProposalNetwork"  # in other words
+    file = str(tmp_path / "config.yaml")
+    LazyConfig.save(config, file)
+    with pytest.raises(
+        ValueError, match=r"meta_arch\.rcnn\.ProposalNetwork.* as its model\._target_"
+    ):
+        model_zoo.get_predictor_cfg(file, weights)
+    cfg = model_zoo.get_predictor_cfg(file, weights, trust_config=True)
+    cfg.MODEL.DEVICE = "cpu"
+    assert len(DefaultPredictor(cfg)(image())["proposals"]) == 100
+    assert not model_zoo.get(file, device="cpu", trust_config=True).training
+    cfg.MODEL.TRUST_LAZY_CONFIG = "no"
+    with pytest.raises(ValueError, match="trust_config=True"):
+        DefaultPredictor(cfg)
 
 
 def test_a_config_without_resize_leaves_images_as_they_are(repository, tmp_path):

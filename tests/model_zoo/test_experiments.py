@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from detectron2.config import instantiate
@@ -14,10 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from cascade_rpn_d2 import model_zoo
-from cascade_rpn_d2.engine.setup import check_train
+from cascade_rpn_d2.data.proposal_file import ProposalFile, write_proposals
+from cascade_rpn_d2.engine import setup_config, train
 from cascade_rpn_d2.model_zoo import instantiate_model
 from cascade_rpn_d2.modeling import CascadeRPN, DeformBottleneckBlock
 from cascade_rpn_d2.reproduce import SCALES
+from tests.engine.tiny_data import write_dataset
 
 ALL = [
     name
@@ -164,14 +168,6 @@ def test_gradient_of_the_last_stage(name: str):
     assert getattr(model.backbone, "fpn", model.backbone).fpn_lateral2.weight.grad.any()
 
 
-@pytest.mark.parametrize("name", model_zoo.list_configs())
-def test_runs_have_folders_of_their_own_and_valid_options(name: str):
-    config = model_zoo.get_config(name)
-    assert config.train.output_dir == f"output/{name.removesuffix('.py')}"
-    config.train.device = "cpu"
-    check_train(config.train)
-
-
 def test_the_rows_of_table_3_add_up_to_cascade_rpn():
     rows = model_zoo.get_config("cascade_rpn/ablations/stats_r50_fpn_1x.py")
     whole = model_zoo.get_config("cascade_rpn/cascade_rpn_r50_fpn_1x.py")
@@ -196,3 +192,30 @@ def test_names_follow_the_pattern():
             assert re.fullmatch(
                 rf"[a-z_]+/(ablations/|authors/)?[a-z0-9_]+_({backbones})_fpn{schedule}\.py", name
             )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ALL if "_1000_iou" in name])
+def test_fast_rcnn_of_the_ablations_trains(name: str, tmp_path: Path):
+    data = write_dataset(tmp_path / "data", images=2)
+    given = ProposalFile.from_images(
+        [0, 1],
+        [np.array([[8, 9, 61, 52], [0, 0, 20, 20]], np.float32)] * 2,
+        [np.zeros(2, np.float32)] * 2,
+    )
+    file = str(tmp_path / "proposals.npz")
+    write_proposals(file, given)
+    config = setup_config(
+        name,
+        ["train.max_iter=1", "dataloader.train.total_batch_size=2", "train.best_checkpoint=null"],
+        train_data=data,
+        test_data=data,
+        train_proposals=file,
+        test_proposals=file,
+        output_dir=str(tmp_path / "run"),
+        device="cpu",
+        adapt=lambda config: SCALES["tiny"].adapt(config, True),
+    )
+    assert "bbox" in train(config)
+    recorded = model_zoo.get_config(tmp_path / "run" / "config.yaml")
+    assert recorded.dataloader.train.mapper.precomputed_proposal_topk == 1000

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint.finetune import fast_rcnn_from_faster
+from cascade_rpn_d2.config.files import detectron2_configs_dir
 from cascade_rpn_d2.engine.finetune import TrainedDetector
 from cascade_rpn_d2.model_zoo import instantiate_model
-from cascade_rpn_d2.model_zoo.config_files import detectron2_configs_dir
 
 NAME = "guided_anchoring/finetune_faster_rcnn_with_{}proposals_r50_fpn.py"
 

@@ -12,9 +12,10 @@ from detectron2.engine import DefaultPredictor
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.checkpoint.export import sha256_of
+from cascade_rpn_d2.config import files
 from cascade_rpn_d2.data.cache import ENVIRONMENT
 from cascade_rpn_d2.engine.predictor import load_predictor
-from cascade_rpn_d2.model_zoo import PUBLISHED, PublishedCheckpoint, config_files, published
+from cascade_rpn_d2.model_zoo import PUBLISHED, PublishedCheckpoint, published
 from tests.checkpoint.foreign_states import as_mmdet
 
 
@@ -34,7 +35,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def source(repository, tmp_path, monkeypatch, weights, cache) -> Path:
     """A checkpoint of mmdet that is published for tiny_rpn.py, on a server that is a folder."""
-    monkeypatch.setattr(config_files, "configs_dir", lambda: repository / "tests/tiny_configs")
+    monkeypatch.setattr(files, "configs_dir", lambda: repository / "tests/tiny_configs")
     file = tmp_path / "server" / "tiny.pth"
     file.parent.mkdir()
     torch.save({"meta": {"epoch": 12}, "state_dict": as_mmdet(weights)}, file)

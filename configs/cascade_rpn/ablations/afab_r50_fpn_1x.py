@@ -9,7 +9,7 @@ from cascade_rpn_d2.modeling import AllSampler, RegionAssigner
 
 from .align_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
 
-first, _ = model.proposal_generator.stages
-first.assigner = L(RegionAssigner)(center_ratio=0.2, ignore_ratio=0.5, anchor_scale=8.0)
-first.sampler = L(AllSampler)()
+_first, _ = model.proposal_generator.stages
+_first.assigner = L(RegionAssigner)(center_ratio=0.2, ignore_ratio=0.5, anchor_scale=8.0)
+_first.sampler = L(AllSampler)()
 train.output_dir = "output/cascade_rpn/ablations/afab_r50_fpn_1x"

@@ -9,17 +9,17 @@ from cascade_rpn_d2.modeling import ConvAlignment, IoUAssigner, RandomSampler, S
 
 from ..cascade_rpn_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
 
-first, second = model.proposal_generator.stages
-for stage in (first, second):
+_first, _second = model.proposal_generator.stages
+for _stage in (_first, _second):
     # Open in paper and code: plain convolutions, each on the FPN map. That only the last stage
     # classifies is part of the method (Algorithm 1).
-    stage.align = L(ConvAlignment)(in_channels=256, out_channels=256, dilation=1)
-    stage.bridge = False
+    _stage.align = L(ConvAlignment)(in_channels=256, out_channels=256, dilation=1)
+    _stage.bridge = False
     # As RPN has them, whose stage is repeated here; these values are open too.
-    stage.box_coder.stds = [1.0, 1.0, 1.0, 1.0]
-    stage.box_loss = L(SmoothL1Loss)(beta=1.0 / 9)
-    stage.loc_weight = 1.0
-    stage.sampler = L(RandomSampler)(batch_size_per_image=256, positive_fraction=0.5)
-first.assigner = L(IoUAssigner)(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
+    _stage.box_coder.stds = [1.0, 1.0, 1.0, 1.0]
+    _stage.box_loss = L(SmoothL1Loss)(beta=1.0 / 9)
+    _stage.loc_weight = 1.0
+    _stage.sampler = L(RandomSampler)(batch_size_per_image=256, positive_fraction=0.5)
+_first.assigner = L(IoUAssigner)(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
 
 train.output_dir = "output/cascade_rpn/ablations/cascade_r50_fpn_1x"

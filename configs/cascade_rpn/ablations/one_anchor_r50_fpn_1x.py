@@ -2,7 +2,7 @@
 
 from ..rpn_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
 
-generator = model.proposal_generator
-generator.anchor_generator.aspect_ratios = [1.0]
-generator.head.num_anchors = 1
+_generator = model.proposal_generator
+_generator.anchor_generator.aspect_ratios = [1.0]
+_generator.head.num_anchors = 1
 train.output_dir = "output/cascade_rpn/ablations/one_anchor_r50_fpn_1x"

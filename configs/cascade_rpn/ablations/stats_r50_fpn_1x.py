@@ -5,7 +5,7 @@ With the IoU loss this is Cascade RPN, the last row.
 
 from .afab_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
 
-first, second = model.proposal_generator.stages
-first.box_coder.stds = [0.1, 0.1, 0.5, 0.5]
-second.box_coder.stds = [0.05, 0.05, 0.1, 0.1]
+_first, _second = model.proposal_generator.stages
+_first.box_coder.stds = [0.1, 0.1, 0.5, 0.5]
+_second.box_coder.stds = [0.05, 0.05, 0.1, 0.1]
 train.output_dir = "output/cascade_rpn/ablations/stats_r50_fpn_1x"

@@ -3,9 +3,9 @@
 Open: the schedule of the paper's 1x; here half of its 2x.
 """
 
-from ...common.models.scored_cascade_rcnn_fpn import model as cascade
+from ...common.models.scored_cascade_rcnn_fpn import model as _cascade
 from ..cpm_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-model.roi_heads = cascade.roi_heads
+model.roi_heads = _cascade.roi_heads
 train.max_iter = 90_000
 train.output_dir = "output/cpm_rcnn/ablations/cascade_rcnn_ism_rsm_r50_fpn_1x"

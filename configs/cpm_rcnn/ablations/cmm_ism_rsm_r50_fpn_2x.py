@@ -2,6 +2,6 @@
 
 from ..cpm_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-heads = model.roi_heads
-heads.grid_stages = heads.grid_stages[:2]
+_heads = model.roi_heads
+_heads.grid_stages = _heads.grid_stages[:2]
 train.output_dir = "output/cpm_rcnn/ablations/cmm_ism_rsm_r50_fpn_2x"

@@ -5,6 +5,6 @@ Open: the stages' IoU thresholds; here those of the other rows.
 
 from .three_stages_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-for stage in model.roi_heads.grid_stages:
-    stage.mapping_ratio = 2.0
+for _stage in model.roi_heads.grid_stages:
+    _stage.mapping_ratio = 2.0
 train.output_dir = "output/cpm_rcnn/ablations/equal_ratios_r50_fpn_2x"

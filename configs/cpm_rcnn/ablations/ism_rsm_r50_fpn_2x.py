@@ -5,6 +5,6 @@ No released config is of this row.
 
 from ..cpm_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 
-heads = model.roi_heads
-heads.grid_stages = heads.grid_stages[:1]
+_heads = model.roi_heads
+_heads.grid_stages = _heads.grid_stages[:1]
 train.output_dir = "output/cpm_rcnn/ablations/ism_rsm_r50_fpn_2x"

@@ -8,6 +8,6 @@ from ..ga_fast_rcnn_r50_fpn_1x import dataloader, lr_multiplier, model, optimize
 run = "output/guided_anchoring/rpn_r50_fpn_1x"
 dataloader.train.dataset.proposal_files = [f"{run}/proposals_train2017.npz"]
 dataloader.test.dataset.proposal_files = [f"{run}/proposals_val2017.npz"]
-for loader in (dataloader.train, dataloader.test):
-    loader.mapper.precomputed_proposal_topk = 1000
+for _loader in (dataloader.train, dataloader.test):
+    _loader.mapper.precomputed_proposal_topk = 1000
 train.output_dir = "output/guided_anchoring/ablations/fast_rcnn_rpn_1000_iou60_r50_fpn_1x"

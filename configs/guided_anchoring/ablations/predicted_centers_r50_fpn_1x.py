@@ -5,7 +5,7 @@ Open: the deviations of dx and dy; these come with the released code's, which do
 
 from ..ga_rpn_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
 
-head = model.proposal_generator.head
-head.shape = "box"
-head.adaption.shape_channels = 4
+_head = model.proposal_generator.head
+_head.shape = "box"
+_head.adaption.shape_channels = 4
 train.output_dir = "output/guided_anchoring/ablations/predicted_centers_r50_fpn_1x"

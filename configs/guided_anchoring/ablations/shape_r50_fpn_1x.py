@@ -2,8 +2,8 @@
 
 from ..ga_rpn_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, train
 
-generator = model.proposal_generator
-generator.head.location = False
-generator.head.adaption = None
-generator.location_loss = None
+_generator = model.proposal_generator
+_generator.head.location = False
+_generator.head.adaption = None
+_generator.location_loss = None
 train.output_dir = "output/guided_anchoring/ablations/shape_r50_fpn_1x"

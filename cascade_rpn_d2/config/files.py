@@ -4,12 +4,18 @@ A name is a path relative to the folder ``configs``, with or without ``.py``; wh
 accepted, so is the path of any LazyConfig file, and a name of Detectron2's own zoo. The folder lies
 beside the package in a checkout, and inside ``model_zoo`` in an installed package, where
 ``setup.py`` has put a copy of it.
+
+A config in Python is a program: loading it runs it. One in YAML, such as the ``config.yaml`` of a
+run, is data, which may name what the zoo's configs name and nothing else unless it is trusted.
 """
 
 from __future__ import annotations
 
 import builtins
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import detectron2
@@ -17,11 +23,25 @@ from detectron2.config import LazyConfig
 from omegaconf import DictConfig
 
 from ..files import shipped_dir
-from .suggest import alternatives, nearest
+from .suggest import alternatives, nearest, nearest_names
+from .yaml_file import read_yaml, save_config
+
+__all__ = [
+    "config_name",
+    "configs_dir",
+    "detectron2_configs_dir",
+    "get_config",
+    "get_config_file",
+    "list_configs",
+    "save_config",
+    "trusting_configs",
+]
 
 _SUFFIXES = (".py", ".yaml", ".yml")
 # Files that experiments are put together from; no experiments themselves.
 _PARTS_DIR = "common"
+
+_trusts: ContextVar[bool] = ContextVar("trusts_configs", default=False)
 
 
 def configs_dir() -> Path:
@@ -68,7 +88,7 @@ def get_config_file(name: str | os.PathLike[str]) -> str:
         # A name never leads out of the folder, whatever dots are in it.
         if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
             return str(file)
-    raise ValueError(f"No config file or config of the zoo is named '{text}': {_advice(wanted)}")
+    raise ValueError(_advice(text))
 
 
 def config_name(name: str | os.PathLike[str]) -> str | None:
@@ -82,16 +102,31 @@ def config_name(name: str | os.PathLike[str]) -> str | None:
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else None
 
 
-def get_config(name: str | os.PathLike[str]) -> DictConfig:
+@contextmanager
+def trusting_configs(trust: bool = True) -> Iterator[None]:
+    """Trust all configs that are loaded inside, as ``--trust-config`` of a command does."""
+    token = _trusts.set(trust)
+    try:
+        yield
+    finally:
+        _trusts.reset(token)
+
+
+def get_config(name: str | os.PathLike[str], *, trust_config: bool = False) -> DictConfig:
     """Load a config; each call gives a new one that may be changed.
 
     Args:
         name: as for :func:`get_config_file`.
+        trust_config: let a config in YAML name any class or function, and so run any code; see
+            also :func:`trusting_configs`.
 
     Raises:
-        ValueError: if there is no such config.
+        ValueError: if there is no such config, or if one in YAML cannot be read, or is not trusted
+            and names what no config of the zoo does, see :mod:`.names`.
     """
     file = get_config_file(name)
+    if not file.endswith(".py"):
+        return read_yaml(file, trusted=trust_config or _trusts.get())
     original_import = builtins.__import__
     try:
         return LazyConfig.load(file)
@@ -101,11 +136,40 @@ def get_config(name: str | os.PathLike[str]) -> DictConfig:
         builtins.__import__ = original_import
 
 
-def _advice(wanted: str) -> str:
+def _advice(text: str) -> str:
+    """What is wrong with a name that is none, and what may have been meant."""
+    path = Path(text)
+    if path.is_dir() or (configs_dir() / text).is_dir() and text:
+        return _advice_for_folder(text)
+    if path.exists():
+        return f"'{text}' is no config: give a file that ends in .py or .yaml."
+    # Beside a misspelt file is the one that was meant.
+    beside = [str(path.parent / n) for n in _config_files(path.parent)] if path.parent.name else []
     names = list_configs()
-    near = nearest(wanted, names)
-    # People remember the file's name and forget the folder.
-    near += [n for n in names if Path(n).name == Path(wanted).name and n not in near]
+    near = nearest(text, beside) or nearest_names(text, names)
     if near:
-        return f"did you mean {alternatives(near)}?"
-    return f"the zoo has {alternatives(names)}." if names else "the zoo has no configs."
+        return (
+            f"No config file or config of the zoo is named '{text}': did you mean "
+            f"{alternatives(near)}?"
+        )
+    return (
+        f"No config file or config of the zoo is named '{text}': give the path of one, or one of "
+        f"the {len(names)} names in model_zoo.list_configs(), such as 'demo/cascade_rpn.py'."
+    )
+
+
+def _advice_for_folder(text: str) -> str:
+    for folder in (Path(text), configs_dir() / text):
+        files = _config_files(folder)
+        if files:
+            some = [str(Path(text) / name) for name in nearest("config.yaml", files) or files[:3]]
+            return f"'{text}' is a folder: give a config in it, such as {alternatives(some)}."
+    return f"'{text}' is a folder without a config: give a file that ends in .py or .yaml."
+
+
+def _config_files(folder: Path) -> list[str]:
+    """Names of the configs right in a folder, sorted; none if it cannot be looked into."""
+    try:
+        return sorted(file.name for file in folder.iterdir() if file.name.endswith(_SUFFIXES))
+    except OSError:
+        return []
