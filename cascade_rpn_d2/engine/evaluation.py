@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import io
 import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from detectron2.config import instantiate
-from detectron2.evaluation import DatasetEvaluators, inference_on_dataset
+from detectron2.evaluation import (
+    COCOEvaluator,
+    DatasetEvaluator,
+    DatasetEvaluators,
+    inference_on_dataset,
+)
+from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
-from omegaconf import DictConfig, ListConfig
+from detectron2.utils.registry import locate
+from omegaconf import DictConfig, OmegaConf
 from tabulate import tabulate
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
+from ..evaluation import ProposalRecallEvaluator
 from .activity import activity_results, reset_activity
+from .labelled_images import classes_of, load_records, objects_of
+from .processes import of_main_process
 from .proposal_data import check_proposals
 from .setup import prepare_run, require_registered
 from .tta import with_tta
@@ -25,6 +39,9 @@ from .tta import with_tta
 logger = logging.getLogger(__name__)
 
 Results = dict[str, dict[str, float]]
+
+# How many images an evaluation is tried on.
+_TRIED = 32
 
 
 def evaluate(config: DictConfig, model: nn.Module, *, name: str = "evaluation") -> Results:
@@ -45,11 +62,9 @@ def evaluate(config: DictConfig, model: nn.Module, *, name: str = "evaluation") 
     data = config.dataloader
     if data.get("test") is None or data.get("evaluator") is None:
         return {}
-    evaluator = instantiate(data.evaluator)
-    if isinstance(evaluator, ListConfig):
-        evaluator = DatasetEvaluators(list(evaluator))
+    evaluators = DatasetEvaluators(build_evaluators(config))
     reset_activity(model)
-    results = inference_on_dataset(model, instantiate(data.test), evaluator)
+    results = inference_on_dataset(model, instantiate(data.test), evaluators)
     results = {**results, **activity_results(model)}
     if not comm.is_main_process():
         return {}
@@ -97,6 +112,131 @@ def evaluate_checkpoint(
         raise ValueError("There are no weights to evaluate: give --weights <file>.")
     checkpointer.load(path, checkpointables=[])
     return evaluate(config, evaluated, name=name)
+
+
+def build_evaluators(config: DictConfig, **options: Any) -> list[DatasetEvaluator]:
+    """The evaluators of a config, which states one or a list of them.
+
+    Args:
+        config: a training config with ``dataloader.evaluator``.
+        options: arguments for those evaluators that take them and for which the config does not
+            state them.
+
+    Raises:
+        ValueError: if an evaluator cannot be built; says which and why.
+    """
+    plain = OmegaConf.to_container(config.dataloader.evaluator, resolve=True)
+    built = []
+    for node in plain if isinstance(plain, list) else [plain]:
+        target = node["_target_"]
+        target = locate(target) if isinstance(target, str) else target
+        taken = inspect.signature(target).parameters
+        more = {k: v for k, v in options.items() if k in taken and node.get(k) is None}
+        try:
+            built.append(instantiate({**node, **more}))
+        except (ValueError, OSError):
+            raise
+        except Exception as error:
+            raise _untried(node.get("dataset_name"), error) from error
+    return built
+
+
+def try_evaluation(config: DictConfig) -> frozenset[str] | None:
+    """Evaluate a few annotations as if a model had found them, before anything is trained.
+
+    A fault in the data that an evaluation stumbles over would otherwise be found after the
+    training. It takes about the time to read the annotation file. Call it in all processes.
+
+    Args:
+        config: a training config, whose test data are registered.
+
+    Returns:
+        The names of the metrics that evaluations will have, such as ``"bbox/AP"``, as
+        ``train.best_checkpoint.metric`` takes them. None if they cannot be known before: without
+        evaluation, with an evaluator that is neither of this package nor Detectron2's of COCO, or
+        for a model with masks or key points. What a model says of itself (``"anchors/..."``) is
+        not among them.
+
+    Raises:
+        ValueError: if the test data cannot be evaluated on.
+        OSError: if they cannot be read.
+    """
+    data = config.dataloader
+    if data.get("test") is None or data.get("evaluator") is None:
+        return None
+    return of_main_process(lambda: _try_evaluation(config))
+
+
+def _try_evaluation(config: DictConfig) -> frozenset[str] | None:
+    names = config.dataloader.test.dataset.names
+    names = [names] if isinstance(names, str) else names
+    records = [record for name in names for record in load_records(name)]
+    with_objects = [record for record in records if len(objects_of(record))]
+    tried = with_objects[:: max(1, len(with_objects) // _TRIED)][:_TRIED] or records[:1]
+    heads = OmegaConf.select(config, "model.roi_heads") or {}
+    known = not any(heads.get(f"{kind}_head") for kind in ("mask", "keypoint"))
+    metrics: set[str] = set()
+    with _quiet_evaluators():
+        for evaluator in build_evaluators(config, distributed=False):
+            if not _is_known(evaluator, config):
+                known = False  # nor is it known what it takes
+                continue
+            try:
+                metrics |= _metrics_of(evaluator, tried)
+            except Exception as error:  # pycocotools and NumPy raise nearly anything
+                raise _untried(", ".join(names), error) from error
+    return frozenset(metrics) if known else None
+
+
+def _is_known(evaluator: DatasetEvaluator, config: DictConfig) -> bool:
+    """Whether it is known what an evaluator takes, and gives for it."""
+    if isinstance(evaluator, COCOEvaluator):
+        detects = bool(config.model.get("roi_heads")) or "num_classes" in config.model
+        return detects and not evaluator._tasks
+    return isinstance(evaluator, ProposalRecallEvaluator)
+
+
+def _metrics_of(evaluator: Any, records: list[dict[str, Any]]) -> set[str]:
+    """The names of the results for a perfect model on a few images."""
+    evaluator.reset()
+    for record in records:
+        size = record["height"], record["width"]
+        boxes = Boxes(objects_of(record))
+        scores, classes = torch.ones(len(boxes)), classes_of(record)
+        output = {
+            "instances": Instances(size, pred_boxes=boxes, scores=scores, pred_classes=classes),
+            "proposals": Instances(size, proposal_boxes=boxes, objectness_logits=scores),
+        }
+        del output["proposals" if isinstance(evaluator, COCOEvaluator) else "instances"]
+        evaluator.process([record], [output])
+    if isinstance(evaluator, COCOEvaluator):
+        results = evaluator.evaluate(img_ids=[record["image_id"] for record in records])
+    else:
+        results = evaluator.evaluate()
+    return {f"{task}/{name}" for task, values in results.items() for name in values}
+
+
+@contextlib.contextmanager
+def _quiet_evaluators() -> Iterator[None]:
+    """Nothing is to be told of an evaluation that means nothing."""
+    loggers = [logging.getLogger(f"{name}.evaluation") for name in ("detectron2", __package__[:-7])]
+    levels = [x.level for x in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # of pycocotools
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+def _untried(dataset: Any, error: Exception) -> ValueError:
+    reason = (str(error).splitlines() or [""])[0]
+    return ValueError(
+        f"The test data '{dataset}' cannot be evaluated on ({type(error).__name__}: {reason}): "
+        "mend their annotations, or give others as --test-data."
+    )
 
 
 def results_table(results: Mapping[str, Mapping[str, float]]) -> str:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
-from .evaluation import Results, evaluate
+from .evaluation import Results, evaluate, try_evaluation
 from .hooks import BestCheckpointer, MovingAverage
 from .proposal_data import check_proposals
 from .setup import prepare_run, require_registered
@@ -47,12 +47,14 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     Raises:
         TrainingDiverged: if a loss becomes NaN or infinite.
         OSError: if a file cannot be read or written.
-        ValueError: if a checkpoint is of another model, or files of proposals do not fit the data.
+        ValueError: if a checkpoint is of another model, files of proposals do not fit the data, or
+            the test data cannot be evaluated on.
     """
     require_registered(config, "train")
     if config.dataloader.get("evaluator") is not None:
         require_registered(config, "test")
     check_proposals(config, training=True)
+    try_evaluation(config)
     prepare_run(config)
     options = config.train
     seed = comm.shared_random_seed() if options.seed is None else options.seed
