@@ -44,32 +44,55 @@ Results = dict[str, dict[str, float]]
 _TRIED = 32
 
 
-def evaluate(config: DictConfig, model: nn.Module, *, name: str = "evaluation") -> Results:
+def evaluate(
+    config: DictConfig,
+    model: nn.Module,
+    *,
+    name: str = "evaluation",
+    write_predictions: bool = True,
+) -> Results:
     """Run the evaluators of a config on its test data.
 
-    The results are logged as a table and written to ``<train.output_dir>/<name>.json``.
+    The results are logged as a table and written to ``<train.output_dir>/<name>.json``, and beside
+    it, in the form of COCO's results, what they are of: ``coco_instances_results<suffix>.json`` or
+    ``coco_proposals_results<suffix>.json``, where ``name`` is ``evaluation<suffix>``.
 
     Args:
         config: a training config.
         model: on the device it is to run on; its mode is restored.
         name: of the file, without its suffix.
+        write_predictions: False to write the results alone, and to leave out test data that have
+            no annotations to evaluate against.
 
     Returns:
         The metrics of each task, such as ``{"box_proposals": {"AR@100": ...}}``, and for a model
         with guided anchors ``"anchors"``, see :func:`.activity.activity_results`; empty without
-        test data or evaluator, and on other processes than the main one.
+        test data or evaluator, for test data without annotations, and on other processes than the
+        main one.
     """
     data = config.dataloader
     if data.get("test") is None or data.get("evaluator") is None:
         return {}
-    evaluators = DatasetEvaluators(build_evaluators(config))
+    folder = config.train.output_dir
+    options = {"output_dir": folder, "suffix": name.removeprefix("evaluation")}
+    evaluators = build_evaluators(config, **(options if write_predictions else {}))
+    # Those of other packages do not say.
+    measures = any(getattr(evaluator, "has_annotations", True) for evaluator in evaluators)
+    if not (measures or write_predictions):
+        return {}
     reset_activity(model)
-    results = inference_on_dataset(model, instantiate(data.test), evaluators)
+    results = inference_on_dataset(model, instantiate(data.test), DatasetEvaluators(evaluators))
+    if not measures:
+        logger.info(
+            "%s has no annotations: there is nothing to measure, what was found is written to %s.",
+            *(data.test.dataset.names, folder),
+        )
+        return {}
     results = {**results, **activity_results(model)}
     if not comm.is_main_process():
         return {}
     logger.info("Results on %s\n%s", data.test.dataset.names, results_table(results))
-    path = os.path.join(config.train.output_dir, f"{name}.json")
+    path = os.path.join(folder, f"{name}.json")
     write_results(results, path)
     logger.info("Results written to %s", path)
     return results
@@ -133,11 +156,12 @@ def build_evaluators(config: DictConfig, **options: Any) -> list[DatasetEvaluato
         taken = inspect.signature(target).parameters
         more = {k: v for k, v in options.items() if k in taken and node.get(k) is None}
         try:
-            built.append(instantiate({**node, **more}))
+            evaluator = instantiate({**node, **more})
         except (ValueError, OSError):
             raise
         except Exception as error:
             raise _untried(node.get("dataset_name"), error) from error
+        built.append(evaluator)
     return built
 
 
@@ -153,9 +177,9 @@ def try_evaluation(config: DictConfig) -> frozenset[str] | None:
     Returns:
         The names of the metrics that evaluations will have, such as ``"bbox/AP"``, as
         ``train.best_checkpoint.metric`` takes them. None if they cannot be known before: without
-        evaluation, with an evaluator that is neither of this package nor Detectron2's of COCO, or
-        for a model with masks or key points. What a model says of itself (``"anchors/..."``) is
-        not among them.
+        evaluation, for test data without annotations, with an evaluator that is neither of this
+        package nor Detectron2's of COCO, or for a model with masks or key points. What a model says
+        of itself (``"anchors/..."``) is not among them.
 
     Raises:
         ValueError: if the test data cannot be evaluated on.
@@ -176,6 +200,7 @@ def _try_evaluation(config: DictConfig) -> frozenset[str] | None:
     heads = OmegaConf.select(config, "model.roi_heads") or {}
     known = not any(heads.get(f"{kind}_head") for kind in ("mask", "keypoint"))
     metrics: set[str] = set()
+    measures = False
     with _quiet_evaluators():
         for evaluator in build_evaluators(config, distributed=False):
             if not _is_known(evaluator, config):
@@ -185,7 +210,8 @@ def _try_evaluation(config: DictConfig) -> frozenset[str] | None:
                 metrics |= _metrics_of(evaluator, tried)
             except Exception as error:  # pycocotools and NumPy raise nearly anything
                 raise _untried(", ".join(names), error) from error
-    return frozenset(metrics) if known else None
+            measures = measures or getattr(evaluator, "has_annotations", True)
+    return frozenset(metrics) if known and measures else None
 
 
 def _is_known(evaluator: DatasetEvaluator, config: DictConfig) -> bool:

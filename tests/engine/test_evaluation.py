@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from cascade_rpn_d2.checkpoint import Checkpointer
 from cascade_rpn_d2.engine import evaluate, evaluate_checkpoint, setup_config, train
 from cascade_rpn_d2.engine.evaluation import results_table, try_evaluation, write_results
+from cascade_rpn_d2.engine.setup import start_logging
 from tests.engine.tiny_data import write_dataset
 from tests.engine.tiny_models import tiny_config_file
 
@@ -134,6 +135,47 @@ def test_an_evaluation_that_is_tried_tells_its_metrics(tiny_config, tiny_detecto
     for change in ("evaluator", "test"):
         detector.dataloader[change] = None
         assert try_evaluation(detector) is None
+
+
+def test_an_evaluation_writes_what_was_found_beside_its_metrics(
+    tiny_config, tiny_detector, tmp_path, capfd
+):
+    config = tiny_config("out")
+    (tmp_path / "out").mkdir()
+    model = instantiate(config.model)
+    evaluate(config, model, name="evaluation_0000003", write_predictions=False)
+    start_logging(None)
+    evaluate(config, model, name="evaluation_final")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "coco_proposals_results_final.json",
+        "evaluation_0000003.json",
+        "evaluation_final.json",
+    ]
+    found = json.loads((tmp_path / "out/coco_proposals_results_final.json").read_text())
+    assert {record["image_id"] for record in found} == set(range(5))
+    assert capfd.readouterr().out.count("AR@1000") == 1  # in one table
+
+    detector = tiny_detector("detector", ("cat", "dog"))
+    evaluate(detector, instantiate(detector.model))
+    found = json.loads((tmp_path / "detector/out/coco_instances_results.json").read_text())
+    assert found and {record["category_id"] for record in found} <= {1, 2}
+    assert capfd.readouterr().out.count("AP50") == 1
+
+
+def test_test_images_without_annotations_are_predicted_and_said_to_be(
+    tiny_detector, tmp_path, caplog
+):
+    config = tiny_detector("out", ("cat", "dog"))
+    MetadataCatalog.get(config.dataloader.test.dataset.names).has_annotations = False
+    assert try_evaluation(config) is None
+    model = instantiate(config.model)
+    assert evaluate(config, model, write_predictions=False) == {}
+    assert not (tmp_path / "out/out").exists()
+    with caplog.at_level("INFO", "cascade_rpn_d2"):
+        assert evaluate(config, model) == {}
+    assert "has no annotations: there is nothing to measure" in caplog.text
+    (file,) = (tmp_path / "out/out").iterdir()
+    assert json.loads(file.read_text())
 
 
 def test_metrics_that_cannot_be_known_before_are_none(tiny_detector):
