@@ -42,6 +42,9 @@ class Checkpointer(DetectionCheckpointer):
         tag_last: whether each file that is written becomes the one that :meth:`resume` reads.
         checkpointables: further objects with ``state_dict`` and ``load_state_dict``, stored under
             the names of these arguments.
+
+    Attributes:
+        extra: further values that :meth:`save` stores in every file.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Checkpointer(DetectionCheckpointer):
     ) -> None:
         super().__init__(model, save_dir, **checkpointables)
         self.tag_last = tag_last
+        self.extra: dict[str, Any] = {}
         self._strict = True
         self._path = ""
 
@@ -69,7 +73,7 @@ class Checkpointer(DetectionCheckpointer):
         self._refuse_non_finite(path)
         data = {"model": self.model.state_dict()}
         data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
-        data |= extra
+        data |= self.extra | extra
         remove_leftovers(self.save_dir)
         logger.info("Saving checkpoint to %s", path)
         write_atomically(path, lambda file: torch.save(data, file))

@@ -28,8 +28,9 @@ from tabulate import tabulate
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
-from ..evaluation import ProposalRecallEvaluator
+from ..evaluation import DetectionEvaluator, ProposalRecallEvaluator
 from .activity import activity_results, reset_activity
+from .categories import Categories, match_data
 from .labelled_images import classes_of, load_records, objects_of
 from .processes import of_main_process
 from .proposal_data import check_proposals
@@ -133,7 +134,8 @@ def evaluate_checkpoint(
         path = checkpointer.get_checkpoint_file()
     if not path:
         raise ValueError("There are no weights to evaluate: give --weights <file>.")
-    checkpointer.load(path, checkpointables=[])
+    content = checkpointer.load(path, checkpointables=[])
+    match_data(config, "test", Categories.from_checkpoint(content).names)
     return evaluate(config, evaluated, name=name)
 
 
@@ -161,8 +163,22 @@ def build_evaluators(config: DictConfig, **options: Any) -> list[DatasetEvaluato
             raise
         except Exception as error:
             raise _untried(node.get("dataset_name"), error) from error
+        _require_order(evaluator)
         built.append(evaluator)
     return built
+
+
+def _require_order(evaluator: DatasetEvaluator) -> None:
+    """Detectron2's own evaluator gives every AP the name that is in its place by the ids."""
+    if isinstance(evaluator, COCOEvaluator) and not isinstance(evaluator, DetectionEvaluator):
+        to_class = evaluator._metadata.get("thing_dataset_id_to_contiguous_id") or {}
+        classes = [to_class[id] for id in sorted(to_class)]
+        if classes != sorted(classes):
+            raise ValueError(
+                "The categories of the test data have another order than the classes of the model, "
+                f"which {type(evaluator).__name__} does not follow: have "
+                "cascade_rpn_d2.evaluation.DetectionEvaluator as dataloader.evaluator."
+            )
 
 
 def try_evaluation(config: DictConfig) -> frozenset[str] | None:

@@ -15,24 +15,30 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ..data import find_dataset
+from ..data.categories import dataset_with_classes
 from ..data.images import read_image
-from ..model_zoo import InputFormat
+from .categories import Categories, class_counts, dataset_names
+from .recorded_data import register_recorded
 
 
 def choose_dataset(config: DictConfig, data: str | None = None) -> str:
-    """The name of the dataset to look at.
+    """The name of the dataset to look at; its categories are matched to a detector's classes.
 
     Args:
-        config: whose first test dataset is taken if no other is given.
+        config: whose first test dataset is taken if no other is given, registered as the config
+            records it.
         data: a registered dataset, or ``images_dir:annotations.json``, which is registered.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or it has other categories than the detector.
         OSError: if the folder or the file cannot be read.
     """
     if data:
-        return find_dataset(data)
-    names = InputFormat.from_config(config).datasets
+        classes = Categories.from_config(config).names if class_counts(config) else ()
+        name = find_dataset(data)
+        return dataset_with_classes(name, classes, "--data") if classes else name
+    register_recorded(config, "test", "--data")
+    names = dataset_names(config, "test")
     if not names:
         raise ValueError("The config names no test data: give a dataset, or images_dir:file.json.")
     return names[0]

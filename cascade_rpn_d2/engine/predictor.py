@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer
@@ -28,44 +26,9 @@ from ..model_zoo import (
     instantiate_model,
     require_images_suffice,
 )
+from .categories import Categories
 
-
-@dataclass(frozen=True)
-class Categories:
-    """The classes of a model.
-
-    Args:
-        names: of the classes 0, 1, ...; empty if they are not known.
-        ids: ids of the classes in the dataset's annotations; empty for 1, 2, ...
-    """
-
-    names: tuple[str, ...] = ()
-    ids: tuple[int, ...] = ()
-
-    @classmethod
-    def from_config(cls, config: DictConfig) -> Categories:
-        """The classes that a LazyConfig states as ``train.categories``, or else those of its first
-        test dataset, as far as its metadata are known.
-
-        None are known if the model has another number of classes: it is for other data.
-        """
-        stated = OmegaConf.select(config, "train.categories")
-        if stated:
-            return cls(tuple(c.name for c in stated), tuple(c.id for c in stated))
-        datasets = InputFormat.from_config(config).datasets
-        if not datasets:
-            return cls()
-        metadata = MetadataCatalog.get(datasets[0])
-        names = tuple(metadata.get("thing_classes") or ())
-        for key in ("model.num_classes", "model.roi_heads.num_classes"):
-            if OmegaConf.select(config, key) not in (None, len(names)):
-                return cls()
-        to_class = metadata.get("thing_dataset_id_to_contiguous_id") or {}
-        return cls(names, tuple(sorted(to_class, key=to_class.__getitem__)))
-
-    def id_of(self, index: int) -> int:
-        """The id in the annotations of a class."""
-        return self.ids[index] if index < len(self.ids) else index + 1
+__all__ = ["BatchPredictor", "Categories", "load_predictor"]
 
 
 class BatchPredictor:
@@ -170,7 +133,10 @@ def load_predictor(
     where = choose_device(device)
     file = find_weights(config_file, weights) if trained else None
     model = instantiate_model(config, config_file)
+    categories = Categories.from_config(config)
     if file is not None:
-        Checkpointer(model).load(file, checkpointables=[])
-    predictor = BatchPredictor.from_config(model.to(where), config)
-    return predictor, Categories.from_config(config)
+        content = Checkpointer(model).load(file, checkpointables=[])
+        # The weights know better than the config that they are used with.
+        stated = Categories.from_checkpoint(content)
+        categories = stated if stated.names else categories
+    return BatchPredictor.from_config(model.to(where), config), categories

@@ -17,9 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..data import find_dataset, num_classes
+from ..data.categories import dataset_with_classes
 from ..model_zoo import apply_overrides, find_weights, get_config
+from .categories import Categories, class_counts, dataset_names
 from .labelled_images import load_records
 from .proposal_data import use_proposals
+from .recorded_data import record_data, register_recorded
 from .tta import use_default_tta
 
 logger = logging.getLogger(__name__)
@@ -123,8 +126,8 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
         test_data: the same.
 
     Raises:
-        OSError, ValueError: if the data cannot be read, or if a detector's classes differ between
-            the two, or between ``test_data`` alone and the config.
+        OSError, ValueError: if the data cannot be read, or if a detector's classes have other names
+            in the two, or in ``test_data`` alone and the config. Their order and ids may differ.
     """
     train_name = find_dataset(train_data) if train_data else None
     if train_name:
@@ -132,16 +135,18 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
     test_name = find_dataset(test_data) if test_data else None
     if test_name:
         load_records(test_name)  # a run would find out at its end that they are not there
-    counted = [node for node in (config.model, config.model.get("roi_heads")) if _counts(node)]
-    if train_name and test_name and counted:
-        _require_equal_classes(train_name, test_name)
-    if train_name:
+    counted = class_counts(config)
+    categories = Categories.from_config(config)  # before the data that tell them are replaced
+    if train_data and train_name:
+        categories = Categories.from_dataset(train_name)
         config.dataloader.train.dataset.names = train_name
-        config.train.categories = _categories(train_name)
+        config.train.categories = categories.stated()
         for node in counted:
             node.num_classes = num_classes(train_name)
-    if test_name:
-        config.dataloader.test.dataset.names = test_name
+        record_data(config, train_name, train_data)
+    if test_data and test_name:
+        if counted and categories.names:
+            test_name = dataset_with_classes(test_name, categories.names, "--test-data")
         found = num_classes(test_name)
         for node in counted:
             if node.num_classes != found:
@@ -149,6 +154,14 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
                     f"--test-data has {found} classes but the model {node.num_classes}: give the "
                     "data it was trained on as --train-data too, or data with its classes."
                 )
+        config.dataloader.test.dataset.names = test_name
+        record_data(config, test_name, test_data)
+        if not MetadataCatalog.get(test_name).get("has_annotations", True):
+            logger.warning(
+                "--test-data has no annotations: there is nothing to measure, and what is found is "
+                "written at the end."
+            )
+            config.train.best_checkpoint = None
     elif train_name:
         logger.warning("No --test-data is given with --train-data: the run does not evaluate.")
         config.dataloader.evaluator = None  # the test mapper still tells how to predict
@@ -156,13 +169,14 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
 
 
 def require_registered(config: DictConfig, part: str) -> None:
-    """Check that the datasets of ``dataloader.train`` or ``dataloader.test`` are known.
+    """Check that the datasets of ``dataloader.train`` or ``dataloader.test`` are known, and
+    register those that the config records.
 
     Raises:
-        ValueError: names one that is not, such as that of a run on data from the command line.
+        ValueError: names one that is not known, or says why what is recorded cannot be used.
     """
-    names = OmegaConf.select(config, f"dataloader.{part}.dataset.names") or []
-    for name in [names] if isinstance(names, str) else names:
+    register_recorded(config, part)
+    for name in dataset_names(config, part):
         if name not in DatasetCatalog.list():
             raise ValueError(
                 f"No dataset is registered as '{name}', as dataloader.{part} of the config has it: "
@@ -247,10 +261,6 @@ def _select(config: DictConfig, key: str) -> Any:
     return OmegaConf.to_container(value) if OmegaConf.is_list(value) else value
 
 
-def _counts(node: Any) -> bool:
-    return node is not None and "num_classes" in node
-
-
 def _require_objects(name: str) -> None:
     records = load_records(name)
     if not any(
@@ -259,25 +269,6 @@ def _require_objects(name: str) -> None:
         raise ValueError(
             f"None of the {len(records)} images of --train-data has a box to learn from: give data "
             "with annotations that are no crowds and not empty."
-        )
-
-
-def _categories(name: str) -> list[dict[str, Any]]:
-    metadata = MetadataCatalog.get(name)
-    to_index = metadata.get("thing_dataset_id_to_contiguous_id") or {}
-    ids = {index: id for id, index in to_index.items()}
-    return [{"id": ids.get(i, i + 1), "name": x} for i, x in enumerate(metadata.thing_classes)]
-
-
-def _require_equal_classes(train_name: str, test_name: str) -> None:
-    train = MetadataCatalog.get(train_name).thing_classes
-    test = MetadataCatalog.get(test_name).thing_classes
-    if train != test:
-        odd = sorted(set(train) ^ set(test))
-        what = f"'{odd[0]}' is in one only" if odd else "their order differs"
-        raise ValueError(
-            f"The categories of --train-data and --test-data differ ({what}): give both files the "
-            "same categories."
         )
 
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
+from .categories import adopt_categories, class_layers, run_categories
 from .evaluation import Results, evaluate, try_evaluation
 from .hooks import BestCheckpointer, MovingAverage
 from .proposal_data import check_proposals
@@ -54,6 +55,8 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     if config.dataloader.get("evaluator") is not None:
         require_registered(config, "test")
     check_proposals(config, training=True)
+    last = _last_checkpoint(config.train.output_dir) if resume else ""
+    fresh = adopt_categories(config, last or config.train.init_checkpoint, resumed=bool(last))
     try_evaluation(config)
     prepare_run(config)
     options = config.train
@@ -72,6 +75,7 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     )
     average = MovingAverage(model, options.ema.decay) if options.ema.enabled else None
     checkpointer = _checkpointer(options.output_dir, trainer, average)
+    checkpointer.extra = run_categories(config)
     resume = resume and _all_have_a_checkpoint(checkpointer)
     results: Results = {}
 
@@ -110,7 +114,9 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
         start_iter = trainer.iter + 1
         periodic.recent_checkpoints = _numbered_checkpoints(options.output_dir)
     else:
+        layers = class_layers(config, model) if fresh else {}
         Checkpointer(model).load(options.init_checkpoint, strict=False)
+        model.load_state_dict(layers, strict=False)
         if average is not None:
             average.restart()
         start_iter = 0
@@ -145,6 +151,12 @@ def _checkpointer(folder: str, trainer: Trainer, average: MovingAverage | None) 
     return Checkpointer(average.model, folder, trainer=trainer, raw_model=trainer.model)
 
 
+def _last_checkpoint(folder: str) -> str:
+    """The file that a run is resumed from; empty if there is none."""
+    files = Checkpointer(nn.Module(), folder)
+    return files.get_checkpoint_file() if files.has_checkpoint() else ""
+
+
 def _all_have_a_checkpoint(checkpointer: Checkpointer) -> bool:
     found = comm.all_gather(checkpointer.has_checkpoint())
     if any(found) and not all(found):
@@ -162,6 +174,7 @@ def _best_checkpointer(config: DictConfig, checkpointer: Checkpointer) -> HookBa
         return None
     # Weights alone, and never what a run is resumed from.
     weights = Checkpointer(checkpointer.model, options.output_dir, tag_last=False)
+    weights.extra = checkpointer.extra
     return BestCheckpointer(weights, options.eval_period, best.metric, best.mode)
 
 
