@@ -91,6 +91,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "N",
         "help": "maximum number of boxes per image, the best",
     },
+    "--max-detections": {
+        "type": positive,
+        "metavar": "N",
+        "help": "detections of an image that a detector keeps, also with --tta, and that its "
+        "evaluation counts (default: the config's, which is COCO's 100 as a rule)",
+    },
     "--score-threshold": {
         "type": fraction,
         "metavar": "SCORE",

@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the config says)",
     )
     add_options(parser, "--test-proposals", help="likewise, to evaluate on")
-    add_options(parser, "--train-data", "--test-data", "--output-dir")
+    add_options(parser, "--train-data", "--test-data", "--max-detections", "--output-dir")
     add(
         "--evaluate-before",
         action="store_true",
@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> None:
         test_proposals=args.test_proposals,
         output_dir=args.output_dir,
         device="cpu" if args.num_gpus == 0 else None,
+        max_detections=args.max_detections,
         adapt=detector.adapt,
     )
     results = finetune_with_proposals(

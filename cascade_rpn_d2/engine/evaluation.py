@@ -28,10 +28,11 @@ from tabulate import tabulate
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
+from ..config.max_detections import max_detections
 from ..evaluation import DetectionEvaluator, ProposalRecallEvaluator
 from .activity import activity_results, reset_activity
-from .categories import Categories, match_data
-from .labelled_images import classes_of, load_records, objects_of
+from .categories import Categories, dataset_names, match_data
+from .labelled_images import classes_of, count_objects, load_records, objects_of
 from .processes import of_main_process
 from .proposal_data import check_proposals
 from .setup import prepare_run, require_registered
@@ -136,6 +137,7 @@ def evaluate_checkpoint(
         raise ValueError("There are no weights to evaluate: give --weights <file>.")
     content = checkpointer.load(path, checkpointables=[])
     match_data(config, "test", Categories.from_checkpoint(content).names)
+    warn_of_many_objects(config)
     return evaluate(config, evaluated, name=name)
 
 
@@ -208,10 +210,9 @@ def try_evaluation(config: DictConfig) -> frozenset[str] | None:
 
 
 def _try_evaluation(config: DictConfig) -> frozenset[str] | None:
-    names = config.dataloader.test.dataset.names
-    names = [names] if isinstance(names, str) else names
+    names = dataset_names(config, "test")
     records = [record for name in names for record in load_records(name)]
-    with_objects = [record for record in records if len(objects_of(record))]
+    with_objects = [record for record in records if count_objects(record)]
     tried = with_objects[:: max(1, len(with_objects) // _TRIED)][:_TRIED] or records[:1]
     heads = OmegaConf.select(config, "model.roi_heads") or {}
     known = not any(heads.get(f"{kind}_head") for kind in ("mask", "keypoint"))
@@ -228,6 +229,27 @@ def _try_evaluation(config: DictConfig) -> frozenset[str] | None:
                 raise _untried(", ".join(names), error) from error
             measures = measures or getattr(evaluator, "has_annotations", True)
     return frozenset(metrics) if known and measures else None
+
+
+def warn_of_many_objects(config: DictConfig) -> None:
+    """Say if an image of the data has more objects than detections of it count.
+
+    Args:
+        config: whose test data, or without an evaluation whose training data, are registered.
+    """
+    limit = max_detections(config)
+    if limit is None or not comm.is_main_process():
+        return
+    part = "train" if config.dataloader.get("evaluator") is None else "test"
+    for name in dataset_names(config, part):
+        counts = [count_objects(record) for record in load_records(name)]
+        most = max(counts)
+        if most > limit:
+            logger.warning(
+                "%d of the %d images of %s have more than %d objects, up to %d, but at most %d "
+                "detections of an image are kept and count: give --max-detections %d.",
+                *(sum(n > limit for n in counts), len(counts), name, limit, most, limit, most),
+            )
 
 
 def _is_known(evaluator: DatasetEvaluator, config: DictConfig) -> bool:

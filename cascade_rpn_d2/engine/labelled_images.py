@@ -93,6 +93,11 @@ def classes_of(record: dict[str, Any]) -> Tensor:
     return torch.tensor([a["category_id"] for a in _annotations(record)], dtype=torch.int64)
 
 
+def count_objects(record: dict[str, Any]) -> int:
+    """How many objects an image has; regions of a crowd are none."""
+    return len(_annotations(record))
+
+
 def _annotations(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Those of objects, in which regions of a crowd do not count."""
     return [a for a in record.get("annotations", ()) if not a.get("iscrowd", 0)]

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..config.max_detections import max_detections, set_max_detections
 from ..model_zoo import (
     InputFormat,
     apply_overrides,
@@ -113,6 +114,7 @@ def load_predictor(
     overrides: Sequence[str] = (),
     device: str | None = None,
     trained: bool = True,
+    at_least: int | None = None,
 ) -> tuple[BatchPredictor, Categories]:
     """The predictor of a config, and the classes that it predicts.
 
@@ -122,6 +124,8 @@ def load_predictor(
         overrides: ``key=value`` changes to the config.
         device: where to run; a GPU if there is one by default.
         trained: False to leave the model with the weights that it is built with.
+        at_least: how many detections of an image a detector must keep; by default as many as its
+            config says.
 
     Raises:
         ValueError: if config, overrides, device or weights do not exist or do not fit together, or
@@ -130,6 +134,9 @@ def load_predictor(
     """
     config = apply_overrides(get_config(config_file), overrides)
     require_images_suffice(config, config_file)
+    limit = max_detections(config)
+    if at_least is not None and limit is not None and at_least > limit:
+        set_max_detections(config, at_least)
     where = choose_device(device)
     file = find_weights(config_file, weights) if trained else None
     model = instantiate_model(config, config_file)

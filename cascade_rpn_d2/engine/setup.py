@@ -16,6 +16,7 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..config.max_detections import set_max_detections
 from ..data import find_dataset, num_classes
 from ..data.categories import dataset_with_classes
 from ..model_zoo import apply_overrides, find_weights, get_config
@@ -43,6 +44,7 @@ def setup_config(
     output_dir: str | None = None,
     device: str | None = None,
     tta: bool = False,
+    max_detections: int | None = None,
     adapt: Callable[[DictConfig], None] | None = None,
 ) -> DictConfig:
     """Load a config and change it as a command line says.
@@ -60,6 +62,8 @@ def setup_config(
         device: replaces ``train.device``.
         tta: for an evaluation with test-time augmentation: a config without ``tta`` gets that of
             ``common/tta.py``.
+        max_detections: how many detections of an image are kept and count, see
+            :func:`~..config.max_detections.set_max_detections`.
         adapt: changes the config in place before anything else does.
 
     Raises:
@@ -87,6 +91,8 @@ def setup_config(
         config.train.init_checkpoint = find_weights(config_file, weights)
     if tta:
         use_default_tta(config)
+    if max_detections is not None:
+        set_max_detections(config, max_detections)
     use_data(config, train_data, test_data)
     use_proposals(config, "train", train_proposals, other_data=train_data is not None)
     use_proposals(config, "test", test_proposals, other_data=test_data is not None)

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
 from .categories import adopt_categories, class_layers, run_categories
-from .evaluation import Results, evaluate, try_evaluation
+from .evaluation import Results, evaluate, try_evaluation, warn_of_many_objects
 from .hooks import BestCheckpointer, MovingAverage
 from .proposal_data import check_proposals
 from .setup import prepare_run, require_registered
@@ -59,6 +59,7 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     fresh = adopt_categories(config, last or config.train.init_checkpoint, resumed=bool(last))
     try_evaluation(config)
     prepare_run(config)
+    warn_of_many_objects(config)
     options = config.train
     seed = comm.shared_random_seed() if options.seed is None else options.seed
     seed_everything(seed)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,14 @@ from detectron2.data import MetadataCatalog
 from omegaconf import DictConfig, OmegaConf
 
 from cascade_rpn_d2.checkpoint import Checkpointer
+from cascade_rpn_d2.config.max_detections import set_max_detections
 from cascade_rpn_d2.engine import evaluate, evaluate_checkpoint, setup_config, train
-from cascade_rpn_d2.engine.evaluation import results_table, try_evaluation, write_results
+from cascade_rpn_d2.engine.evaluation import (
+    results_table,
+    try_evaluation,
+    warn_of_many_objects,
+    write_results,
+)
 from cascade_rpn_d2.engine.setup import start_logging
 from tests.engine.tiny_data import write_dataset
 from tests.engine.tiny_models import tiny_config_file
@@ -203,3 +210,15 @@ def test_data_that_cannot_be_evaluated_on_are_refused_before_training(tiny_detec
     with pytest.raises(ValueError, match=f"The test data '{name}' cannot be evaluated on .*: mend"):
         train(config)
     assert not Path(config.train.output_dir).exists()
+
+
+def test_more_objects_than_detections_that_count_are_said_at_the_start(tiny_detector, caplog):
+    for limit, said in ((2, True), (3, False)):
+        caplog.clear()
+        config = tiny_detector(f"limit_{limit}", ("cat", "dog"))
+        set_max_detections(config, limit)
+        warn_of_many_objects(config)
+        sentence = (
+            "5 of the 5 images of annotations_.* have more than 2 objects, up to 3, .*tions 3"
+        )
+        assert bool(re.search(sentence, caplog.text)) == said, caplog.text
