@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer
-from ..config.max_detections import max_detections, set_max_detections
+from ..config.max_detections import USUAL, max_detections, set_max_detections
 from ..model_zoo import (
     InputFormat,
     apply_overrides,
@@ -124,8 +124,8 @@ def load_predictor(
         overrides: ``key=value`` changes to the config.
         device: where to run; a GPU if there is one by default.
         trained: False to leave the model with the weights that it is built with.
-        at_least: how many detections of an image a detector must keep; by default as many as its
-            config says.
+        at_least: how many detections of an image a detector must keep where its config says fewer;
+            not below the usual 100.
 
     Raises:
         ValueError: if config, overrides, device or weights do not exist or do not fit together, or
@@ -135,7 +135,7 @@ def load_predictor(
     config = apply_overrides(get_config(config_file), overrides)
     require_images_suffice(config, config_file)
     limit = max_detections(config)
-    if at_least is not None and limit is not None and at_least > limit:
+    if at_least is not None and limit is not None and at_least > max(limit, USUAL):
         set_max_detections(config, at_least)
     where = choose_device(device)
     file = find_weights(config_file, weights) if trained else None
