@@ -1,4 +1,4 @@
-"""What ``cascade-rpn predict`` reads: images and videos, with ids if an annotation file has them."""
+"""What ``cascade-rpn predict`` reads: images and videos, with the ids of an annotation file."""
 
 from __future__ import annotations
 
