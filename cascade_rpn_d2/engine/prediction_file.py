@@ -7,7 +7,6 @@ import logging
 import os
 from typing import Any, Literal, get_args
 
-import numpy as np
 from detectron2.structures import BoxMode, Instances
 
 from ..checkpoint import write_atomically
@@ -118,7 +117,7 @@ class PredictionFile:
         }
         lines = [
             f'"{key}": [\n' + ",\n".join(map(json.dumps, value)) + "\n]"
-            if isinstance(value, list)
+            if isinstance(value, list) and value
             else f'"{key}": {json.dumps(value)}'
             for key, value in content.items()
         ]
@@ -134,7 +133,7 @@ class PredictionFile:
                 "image_id": record["image_id"],
                 "category_id": record["category_id"],
                 "bbox": record["bbox"],
-                "area": float(np.prod(record["bbox"][2:])),
+                "area": round(record["bbox"][2] * record["bbox"][3], 3),
                 "segmentation": [],
                 "iscrowd": 0,
                 "score": record["score"],

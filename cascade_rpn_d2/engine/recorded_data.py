@@ -68,9 +68,9 @@ def register_recorded(config: DictConfig, part: str, option: str | None = None) 
         if OmegaConf.select(config, "train.categories"):
             match_data(config, part, Categories.from_config(config).names)
     except (OSError, ValueError) as error:
+        reason = str(error).partition(": write images_dir")[0].rstrip(".")
         raise ValueError(
-            f"The {part} data that the config was made with cannot be used "
-            f"({str(error).rstrip('.')}): give {option or f'--{part}-data'} "
+            f"The {part} data that the config was made with cannot be used ({reason}): give {option or f'--{part}-data'} "
             "images_dir:annotations.json."
         ) from error
 
