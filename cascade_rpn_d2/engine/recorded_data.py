@@ -70,8 +70,8 @@ def register_recorded(config: DictConfig, part: str, option: str | None = None) 
     except (OSError, ValueError) as error:
         reason = str(error).partition(": write images_dir")[0].rstrip(".")
         raise ValueError(
-            f"The {part} data that the config was made with cannot be used ({reason}): give {option or f'--{part}-data'} "
-            "images_dir:annotations.json."
+            f"The {part} data that the config was made with cannot be used ({reason}): give "
+            f"{option or f'--{part}-data'} images_dir:annotations.json."
         ) from error
 
 
