@@ -17,25 +17,27 @@ from torch import Tensor
 from ..data import find_dataset
 from ..data.categories import dataset_with_classes
 from ..data.images import read_image
-from .categories import Categories, class_counts, dataset_names
+from .categories import Categories, dataset_names
 from .recorded_data import register_recorded
 
 
-def choose_dataset(config: DictConfig, data: str | None = None) -> str:
-    """The name of the dataset to look at; its categories are matched to a detector's classes.
+def choose_dataset(config: DictConfig, data: str | None = None, *, by_class: bool = False) -> str:
+    """The name of the dataset to look at.
 
     Args:
         config: whose first test dataset is taken if no other is given, registered as the config
             records it.
         data: a registered dataset, or ``images_dir:annotations.json``, which is registered.
+        by_class: whether classes are compared, so that the dataset's must be the detector's; they
+            are matched by name.
 
     Raises:
-        ValueError: if there is none, or it has other categories than the detector.
+        ValueError: if there is none, or it has other categories.
         OSError: if the folder or the file cannot be read.
     """
     if data:
-        classes = Categories.from_config(config).names if class_counts(config) else ()
         name = find_dataset(data)
+        classes = Categories.from_config(config).names if by_class else ()
         return dataset_with_classes(name, classes, "--data") if classes else name
     register_recorded(config, "test", "--data")
     names = dataset_names(config, "test")
