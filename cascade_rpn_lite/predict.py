@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=("coco-results", "coco-dataset"),
-        help="of that file (default: coco-results)",
+        default="coco-results",
+        help="of that file (default: %(default)s)",
     )
     add_options(parser, "--top-k", default=100, help="maximum number of boxes per image "
         "(default: %(default)s)")  # fmt: skip
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse arguments that do not go together."""
-    if args.format and not args.json:
+    if args.format == "coco-dataset" and not args.json:
         parser.error("--format is of the file that --json names: give --json too")
 
 
@@ -83,13 +84,12 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         at_least=args.top_k,
     )
-    file_format = args.format or "coco-results"
     summary = predict_files(
         predictor,
         inputs,
         args.output,
         json_path=args.json,
-        file_format=file_format,
+        file_format=args.format,
         batch_size=args.batch_size,
         score_threshold=args.score_threshold,
         top_k=args.top_k,
@@ -99,6 +99,6 @@ def run(args: argparse.Namespace) -> int:
         f"{summary.boxes} boxes on {summary.frames} images in {args.output}; "
         f"{len(summary.skipped)} of {len(inputs.sources)} inputs could not be read."
     )
-    if file_format == "coco-dataset":
+    if args.format == "coco-dataset":
         print(f"As data of other commands the boxes are {inputs.root}:{args.json}")
     return 0 if summary.frames else 1

@@ -62,17 +62,20 @@ def _limits(config: DictConfig) -> list[tuple[DictConfig, str]]:
         found.append((model, "max_detections_per_image"))
     heads = model.get("roi_heads") or {}
     for key in ("box_predictor", "box_predictors"):
-        predictors = heads.get(key)
-        predictors = predictors if OmegaConf.is_list(predictors) else [predictors]
-        found += [(node, "test_topk_per_image") for node in predictors if OmegaConf.is_dict(node)]
+        nodes = _nodes(heads.get(key))
+        found += [(node, "test_topk_per_image") for node in nodes]
     merge = OmegaConf.select(config, "tta.merge")
     if OmegaConf.is_dict(merge):
         found.append((merge, "topk"))
-    evaluators = OmegaConf.select(config, "dataloader.evaluator")
-    for node in evaluators if OmegaConf.is_list(evaluators) else [evaluators]:
-        if OmegaConf.is_dict(node) and _takes(node, "max_dets_per_image"):
+    for node in _nodes(OmegaConf.select(config, "dataloader.evaluator")):
+        if _takes(node, "max_dets_per_image"):
             found.append((node, "max_dets_per_image"))
     return found
+
+
+def _nodes(value: Any) -> list[DictConfig]:
+    """One node, those of a list, or none."""
+    return [x for x in (value if OmegaConf.is_list(value) else [value]) if OmegaConf.is_dict(x)]
 
 
 def _takes(node: DictConfig, argument: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -88,7 +89,7 @@ def _register(name: str, matched: str, wanted: list[str]) -> None:
         MetadataCatalog.remove(matched)
     DatasetCatalog.register(matched, records)
     ids = source.get("thing_dataset_id_to_contiguous_id")
-    changed = {"thing_classes": list(wanted), "coco_folder": None}
+    changed: dict[str, Any] = {"thing_classes": list(wanted), "coco_folder": None}
     if ids:
         changed["thing_dataset_id_to_contiguous_id"] = {i: position[c] for i, c in ids.items()}
     colors = source.get("thing_colors")
