@@ -56,6 +56,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--train-data": {"metavar": "DATA", "help": f"what to train on: {DATA}"},
     "--test-data": {"metavar": "DATA", "help": f"what to evaluate on: {DATA}"},
     "--data": {"metavar": "DATA", "help": DATA},
+    "--allow-outside-images": {
+        "action": "store_true",
+        "help": "open what file_name of an annotation file leads to outside its images_dir",
+    },
     "--train-proposals": {
         "metavar": "FILE",
         "help": "file of `cascade-rpn dump-proposals` to train Fast R-CNN on",
@@ -175,6 +179,15 @@ def add_overrides(parser: argparse.ArgumentParser, of: str = "the config") -> No
         metavar="key=value",
         help=f"changes to {of}; `+key=value` adds a new key",
     )
+
+
+def take_outside_images(args: argparse.Namespace) -> None:
+    """Take the option ``--allow-outside-images`` out of the arguments, and do what it says."""
+    if args.allow_outside_images:
+        from cascade_rpn_d2.data import allow_outside_images
+
+        allow_outside_images()
+    del args.allow_outside_images
 
 
 class Parser(argparse.ArgumentParser):

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import DATA, add_options, add_overrides
+from .arguments import DATA, add_options, add_overrides, take_outside_images
 
 # Of checkpoint.PolarityChoice.
 POLARITIES = ("auto", "keep", "flip")
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         help=f"what shows it: {DATA}, of which 50 images are taken (default: synthetic images)",
     )
+    add_options(parser, "--allow-outside-images")
     add_overrides(parser)
 
 
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> None:
     )
 
     check_destination(args.dst, args.src)
+    take_outside_images(args)
     config = apply_overrides(get_config(args.config_file), args.overrides)
     model = instantiate_model(config, args.config_file)
     measure = (

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides
+from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, "--config-file", required=True)
     add_options(parser, "--weights")
     add_options(parser, "--data", required=True)
+    add_options(parser, "--allow-outside-images")
     add_options(parser, "--output", required=True, help="the file to write, ending in .npz")
     add_options(
         parser,
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
     from cascade_rpn_d2.model_zoo import apply_overrides, find_weights, get_config
 
     start_logging()
+    take_outside_images(args)
     dump_proposals(
         apply_overrides(get_config(args.config_file), args.overrides),
         find_weights(args.config_file, args.weights),

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides
+from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
 
 CONFIG = "guided_anchoring/finetune_faster_rcnn_with_proposals_r50_fpn.py"
 
@@ -86,7 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the config says)",
     )
     add_options(parser, "--test-proposals", help="likewise, to evaluate on")
-    add_options(parser, "--train-data", "--test-data", "--max-detections", "--output-dir")
+    add_options(parser, "--train-data", "--test-data", "--allow-outside-images")
+    add_options(parser, "--max-detections", "--output-dir")
     add(
         "--evaluate-before",
         action="store_true",
@@ -112,7 +113,10 @@ def run(args: argparse.Namespace) -> None:
     from cascade_rpn_d2.engine.evaluation import results_table
     from cascade_rpn_d2.engine.finetune import TrainedDetector, finetune_with_proposals
     from cascade_rpn_d2.engine.model_choices import ModelChoice
+    from cascade_rpn_d2.engine.setup import start_logging
 
+    start_logging()
+    take_outside_images(args)
     detector = TrainedDetector.choose(args.detector_config, args.detector_weights)
     generator = None
     if args.generator_config:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import DATA, LAUNCH, add_options, add_overrides
+from .arguments import DATA, LAUNCH, add_options, add_overrides, take_outside_images
 
 # What each of reproduce.SCALES runs on.
 SCALES = {"tiny": "the demo dataset", "full": "COCO 2017"}
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_options(parser, "--train-data", help=f"what to train on: {DATA}; default: {_DEFAULTS}")
     add_options(parser, "--test-data", help="what to test on, given together with --train-data")
+    add_options(parser, "--allow-outside-images")
     add_options(parser, "--output-dir", help="default: output/reproduce/<scale>")
     add_options(parser, *LAUNCH)
     add_overrides(parser, of="the config of every row")
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
 
     from detectron2.utils import comm
 
+    from cascade_rpn_d2.engine.setup import start_logging
     from cascade_rpn_d2.reproduce import (
         SCALES,
         Setting,
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace) -> None:
         reproduce,
     )
 
+    start_logging()
+    take_outside_images(args)
     setting = Setting(
         scale=SCALES[args.scale],
         output_dir=Path(args.output_dir or f"output/reproduce/{args.scale}"),

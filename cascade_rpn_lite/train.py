@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides
+from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -> None:
@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -
             "`cascade-rpn eval` is the same for trained weights of the zoo or of a file",
         )
     add_options(parser, "--tta", **({} if evaluates else {"help": _TTA_WITH_EVAL_ONLY}))
-    add_options(parser, "--train-data", "--test-data", "--train-proposals", "--test-proposals")
+    add_options(parser, "--train-data", "--test-data", "--allow-outside-images")
+    add_options(parser, "--train-proposals", "--test-proposals")
     add_options(parser, "--max-detections", "--output-dir", *LAUNCH)
     add_overrides(parser)
 
@@ -58,7 +59,10 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, or evaluate with ``--eval-only``, in this process of the run."""
     from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
+    from cascade_rpn_d2.engine.setup import start_logging
 
+    start_logging()
+    take_outside_images(args)
     config = setup_config(
         args.config_file,
         args.overrides,

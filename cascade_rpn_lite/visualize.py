@@ -11,7 +11,15 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .arguments import DATA, Parser, add_options, add_overrides, positive, print_help
+from .arguments import (
+    DATA,
+    Parser,
+    add_options,
+    add_overrides,
+    positive,
+    print_help,
+    take_outside_images,
+)
 
 EXAMPLES = """
     cascade-rpn visualize stages        --config-file demo/cascade_rpn.py --output stages.png
@@ -317,6 +325,7 @@ def figure_parser(name: str, program: str) -> Parser:
         "--data",
         help=f"{DATA}; default: the config's test data",
     )
+    add_options(parser, "--allow-outside-images")
     add_options(parser, "--output", required=True, help="the figure, *.png or *.jpg")
     add_options(parser, "--device")
     figure.add_arguments(parser)
@@ -336,6 +345,7 @@ def help_text(program: str) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Draw, and print what came of it."""
+    take_outside_images(args)
     given = dict(vars(args))
     module, function = FIGURES[given.pop("figure")].function.split(":")
     draw = getattr(importlib.import_module(f"cascade_rpn_d2.engine.{module}"), function)

@@ -17,7 +17,7 @@ ALLOWED = {
     "layers": set(),
     "modeling": {"layers"},
     "config": {"layers", "modeling", "data"},
-    "data": {"layers", "checkpoint"},
+    "data": {"files", "layers", "checkpoint"},
     "evaluation": {"layers", "data"},
     "visualization": {"layers"},
     "checkpoint": {"layers", "modeling"},

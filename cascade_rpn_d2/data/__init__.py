@@ -1,9 +1,10 @@
 """Data: COCO-format folders, the demo dataset, precomputed proposals, a mapper, and a loader that
 resumes exactly."""
 
-from .coco_file import AnnotationFileError
+from .coco_fields import AnnotationFileError
 from .coco_folder import find_dataset, num_classes, register_coco_folder
 from .demo import register_demo_dataset
+from .image_names import allow_outside_images
 from .loader import build_train_loader
 from .mapper import DatasetMapper, UnreadableImageError
 from .opencv_resize import OpenCVResizeShortestEdge
@@ -17,6 +18,7 @@ __all__ = [
     "ProposalFile",
     "ProposalFileError",
     "UnreadableImageError",
+    "allow_outside_images",
     "build_train_loader",
     "find_dataset",
     "get_detection_dataset_with_proposals",

@@ -7,19 +7,26 @@ out objects whose polygon is broken, box and all.)
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
-import json
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Container, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from detectron2.structures import BoxMode
+from PIL import Image
+from tqdm import tqdm
 
+from ..files.untrusted import read_json
+from . import coco_fields
+from .coco_fields import AnnotationFileError, Ids, is_box
+from .image_headers import read_header
+from .image_names import ImageFolder
 
-class AnnotationFileError(ValueError):
-    """An annotation file cannot be used; the message names file, record and flaw."""
+_THREADS = 16
+_ONE_KIND = "ids of images and categories are written as numbers or texts throughout"
 
 
 @dataclasses.dataclass
@@ -27,91 +34,76 @@ class CocoFile:
     """What a COCO annotation file holds, ready for training.
 
     Attributes:
-        content: the file's own JSON object, untouched.
-        categories: (category id, name), ordered by id; the position is the class index.
+        content: the file's JSON object, with ids as they are in ``records`` and ``categories``.
+        rewritten: what a strict reader would find in the file and not in ``content``: a byte order
+            mark, ids written in another way; a phrase each.
+        categories: (category id, name), ordered by id; the position is the class index. No two
+            names are equal.
+        renamed: names that several categories had, and by which names they are told apart.
         records: detectron2 dataset dicts ordered by image id, ``file_name`` relative to the image
             folder, ``bbox`` XYXY inside the image, also for images without a box and for crowd
             annotations.
+        has_annotations: False for a file that has no key ``annotations``, as those of test images
+            have not, whose objects are not published.
         dropped: for each box that is not in ``records``, a phrase that names it and says why.
         clipped: number of boxes that reached out of their image and were cut at its border.
+        overhanging: number of those that reached over the right or lower border by more than a
+            pixel, as corners do that are read as x, y, width, height.
+        fractional: number of boxes inside the first pixel of their image, as those in fractions of
+            the image are.
+        sizes_read: number of images whose size the file leaves out and their headers gave.
     """
 
-    content: dict
-    categories: list[tuple[int, str]]
-    records: list[dict]
-    dropped: list[str]
-    clipped: int
+    content: dict[str, Any]
+    rewritten: list[str] = dataclasses.field(default_factory=list)
+    categories: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+    renamed: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    has_annotations: bool = True
+    dropped: list[str] = dataclasses.field(default_factory=list)
+    clipped: int = 0
+    overhanging: int = 0
+    fractional: int = 0
+    sizes_read: int = 0
 
     @property
     def num_boxes(self) -> int:
+        """Boxes in ``records``."""
         return sum(len(record["annotations"]) for record in self.records)
 
 
-def read_coco_file(path: Path) -> CocoFile:
+def read_coco_file(path: Path, images: ImageFolder | None = None) -> CocoFile:
     """Read and check a COCO annotation file.
 
     Args:
-        path: a JSON file with ``images``, ``annotations`` and ``categories``. Category ids may
-            have gaps.
+        path: a JSON file with ``images``, ``categories`` and, but for test images, ``annotations``.
+            Category ids may have gaps. Whole numbers may be written as ``3.0``, those of categories
+            as texts, and ``image_id`` as a text where ``images`` has a number, or the reverse.
+        images: the folder that the images are looked for in, and their sizes where the file leaves
+            them out. By default no image is looked for, and the file must have their sizes.
 
     Raises:
         AnnotationFileError: when it is missing or not such a file; one sentence.
+        OSError: when images are missing, or one whose size is needed cannot be read.
     """
-    content = _load_json(path)
+    coco = CocoFile(_load(path))
+    if _has_byte_order_mark(path):
+        coco.rewritten.append("the byte order mark is left out")
     for key in ("images", "annotations", "categories"):
-        if not isinstance(content.get(key), list):
+        value = coco.content.get(key)
+        if key == "annotations" and key not in coco.content:
+            coco.has_annotations = False
+        elif not isinstance(value, list):
             raise AnnotationFileError(
                 f"{path} is not a COCO annotation file: its key '{key}' must hold a list, but "
-                f"{'holds something else' if key in content else 'is missing'}."
+                f"{'holds something else' if key in coco.content else 'is missing'}."
             )
-    images = _by_id(path, content, "images", {"id": _is_id, "file_name": _is_text} | _SIZE)
-    named = _by_id(path, content, "categories", {"id": _is_integer, "name": _is_text})
-    for key, found in (("images", images), ("categories", named)):
-        if not found:
+        elif not value and key != "annotations":
             raise AnnotationFileError(f"{path} has an empty list of {key}: add at least one.")
-
-    class_of = {category: i for i, category in enumerate(sorted(named))}
-    records = {
-        i: {
-            "file_name": image["file_name"],
-            "image_id": i,
-            "width": int(image["width"]),
-            "height": int(image["height"]),
-            "annotations": [],
-        }
-        for i, image in sorted(images.items())
-    }
-    dropped = []
-    clipped = 0
-    for position, annotation in enumerate(content["annotations"]):
-        where = f"annotations[{position}]"
-        _check(path, where, annotation, {"image_id": _is_id, "category_id": _is_integer})
-        for key, known in (("image_id", records), ("category_id", class_of)):
-            if annotation[key] not in known:
-                owners = "images" if key == "image_id" else "categories"
-                raise AnnotationFileError(
-                    f"{path}: {where} has {key} {annotation[key]!r}, which is not among the file's "
-                    f"{owners}: add it there, or remove the annotation."
-                )
-        record = records[annotation["image_id"]]
-        box, flaw = clip_box(annotation.get("bbox"), record["width"], record["height"])
-        if flaw is not None:
-            dropped.append(
-                f"{where} (id {annotation.get('id')}) of image {record['file_name']} has bbox "
-                f"{annotation.get('bbox')}, {flaw}"
-            )
-            continue
-        clipped += box != _corners(annotation["bbox"])
-        record["annotations"].append(
-            {
-                "bbox": list(box),
-                "bbox_mode": BoxMode.XYXY_ABS,
-                "category_id": class_of[annotation["category_id"]],
-                "iscrowd": int(bool(annotation.get("iscrowd", 0))),
-            }
-        )
-    categories = [(category, named[category]["name"]) for category in sorted(named)]
-    return CocoFile(content, categories, list(records.values()), dropped, clipped)
+    _read_images(path, coco, images)
+    _read_categories(path, coco)
+    _read_annotations(path, coco)
+    return coco
 
 
 def clip_box(bbox: Any, width: float, height: float) -> tuple[tuple[float, ...], str | None]:
@@ -137,127 +129,157 @@ def clip_box(bbox: Any, width: float, height: float) -> tuple[tuple[float, ...],
     return clipped, None
 
 
-def is_box(bbox: Any) -> bool:
-    """Whether ``bbox`` is a list of four finite numbers."""
-    return (
-        isinstance(bbox, list)
-        and len(bbox) == 4
-        and all(_is_number(value) and abs(value) <= sys.float_info.max for value in bbox)
-    )
-
-
-def complete_for_cocoeval(content: dict) -> dict | None:
-    """Fill in what an annotation file leaves out and pycocotools needs to evaluate.
-
-    The ground truth stays the same: missing ``iscrowd`` becomes 0, missing ``area`` the box's, ids
-    that are missing, repeated or 0 (which COCOeval mistakes for "not found") are numbered anew,
-    and annotations whose box is not four finite numbers, which pycocotools cannot read, are left
-    out.
-
-    Args:
-        content: a checked annotation file's JSON object; not changed.
-
-    Returns:
-        The completed object, or None when the file can be used as it is.
-    """
-    annotations = content["annotations"]
-    ids = Counter(repr(a.get("id")) for a in annotations)
-    renumber = len(ids) < len(annotations) or "None" in ids or "0" in ids
-    if not renumber and all(_suits_cocoeval(a) for a in annotations):
-        return None
-    completed = []
-    for position, annotation in enumerate(annotations, start=1):
-        if not is_box(annotation.get("bbox")):
-            continue
-        new = {**annotation, "iscrowd": int(bool(annotation.get("iscrowd")))}
-        if not _is_number(new.get("area")):
-            new["area"] = new["bbox"][2] * new["bbox"][3]
-        if renumber:
-            new["id"] = position
-        completed.append(new)
-    return {**content, "annotations": completed}
-
-
-def _suits_cocoeval(annotation: dict) -> bool:
-    return (
-        is_box(annotation.get("bbox"))
-        and _is_number(annotation.get("area"))
-        and isinstance(annotation.get("iscrowd"), int)
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_id(value: Any) -> bool:
-    return _is_integer(value) or _is_text(value)
-
-
-def _is_length(value: Any) -> bool:
-    return _is_number(value) and value > 0 and float(value).is_integer()
-
-
-_SIZE: dict[str, Callable[[Any], bool]] = {"width": _is_length, "height": _is_length}
-_EXPECTED: dict[Callable[[Any], bool], str] = {
-    _is_integer: "a whole number",
-    _is_text: "a text",
-    _is_id: "a whole number or a text",
-    _is_length: "a positive whole number",
-}
-
-
-def _check(path: Path, where: str, record: Any, fields: dict[str, Callable[[Any], bool]]) -> None:
-    if not isinstance(record, dict):
-        raise AnnotationFileError(f"{path}: {where} must be an object, but is {record!r:.60}.")
-    for key, is_right in fields.items():
-        if key not in record:
-            raise AnnotationFileError(f"{path}: {where} lacks the key '{key}': add it.")
-        if not is_right(record[key]):
-            raise AnnotationFileError(
-                f"{path}: {where} has {key} {record[key]!r:.60}, which must be "
-                f"{_EXPECTED[is_right]}."
-            )
-
-
-def _by_id(path: Path, content: dict, key: str, fields: dict[str, Callable[[Any], bool]]) -> dict:
-    found: dict = {}
-    for position, record in enumerate(content[key]):
-        _check(path, f"{key}[{position}]", record, fields)
-        if record["id"] in found:
-            raise AnnotationFileError(
-                f"{path}: {key}[{position}] has id {record['id']!r}, which another one has too: "
-                "make the ids unique."
-            )
-        found[record["id"]] = record
-    if len({type(i) for i in found}) > 1:
-        raise AnnotationFileError(f"{path}: the ids of {key} mix numbers and texts: use one kind.")
-    return found
-
-
-def _load_json(path: Path) -> dict:
+def _load(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        # NaN is named where it stands, or its box dropped.
+        content = read_json(path, allow_nan=True)
     except FileNotFoundError:
         raise AnnotationFileError(f"the annotation file {path} does not exist.") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise AnnotationFileError(
-            f"the annotation file {path} cannot be read as JSON ({error}): write it anew."
+            f"the annotation file {path} cannot be read ({error.strerror or error})."
         ) from error
+    except ValueError as error:
+        raise AnnotationFileError(f"the annotation file {error}") from error
     if not isinstance(content, dict):
         raise AnnotationFileError(
             f"{path} is not a COCO annotation file: it must be a JSON object with 'images', "
             f"'annotations' and 'categories', but is a {type(content).__name__}."
         )
     return content
+
+
+def _has_byte_order_mark(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(3) == codecs.BOM_UTF8
+
+
+def _read_images(path: Path, coco: CocoFile, images: ImageFolder | None) -> None:
+    """The records without their annotations, in the order of their ids."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for position, image in enumerate(coco.content["images"]):
+        where = f"images[{position}]"
+        coco_fields.check_object(path, where, image)
+        own = coco_fields.image_id_of(path, where, image, "id")
+        _require_new(path, where, own, found)
+        _set(coco, image, "id", own)
+        found[own] = {
+            "file_name": coco_fields.text_of(path, where, image, "file_name"),
+            "image_id": own,
+            "width": coco_fields.length_of(path, where, image, "width"),
+            "height": coco_fields.length_of(path, where, image, "height"),
+            "annotations": [],
+        }
+    if len({type(own) for own in found}) > 1:
+        raise AnnotationFileError(f"{path}: the ids of images mix numbers and texts: use one kind.")
+    records = list(found.values())
+    if images is not None:
+        located = images.locate(path, [record["file_name"] for record in records])
+        for record, name in zip(records, located, strict=True):
+            record["file_name"] = name
+    sizeless = [r for r in records if r["width"] is None or r["height"] is None]
+    if sizeless and images is None:
+        position = records.index(sizeless[0])
+        key = "width" if sizeless[0]["width"] is None else "height"
+        raise coco_fields.lacks(path, f"images[{position}]", key)
+    if images is not None:
+        _read_sizes(sizeless, images.root)
+    coco.sizes_read = len(sizeless)
+    coco.records = [found[own] for own in sorted(found)]
+
+
+def _read_sizes(records: list[dict[str, Any]], folder: Path) -> None:
+    """Take the sizes of images from their headers, many at once, as a disk may answer late."""
+    Image.init()  # threads that each do it would miss formats
+    with ThreadPoolExecutor(_THREADS) as pool:
+        headers = pool.map(read_header, [folder / record["file_name"] for record in records])
+        for record, header in zip(
+            tqdm(records, desc="Sizes of images", unit="", delay=1, disable=None),
+            headers,
+            strict=True,
+        ):
+            record["width"], record["height"] = header.width, header.height
+
+
+def _read_categories(path: Path, coco: CocoFile) -> None:
+    names: dict[int, str] = {}
+    for position, category in enumerate(coco.content["categories"]):
+        where = f"categories[{position}]"
+        coco_fields.check_object(path, where, category)
+        own = coco_fields.category_id_of(path, where, category, "id")
+        _require_new(path, where, own, names)
+        _set(coco, category, "id", own)
+        names[own] = coco_fields.text_of(path, where, category, "name", strip=True)
+    # Results are kept by name: of two equal names one would be lost.
+    counts = Counter(names.values())
+    for own, name in sorted(names.items()):
+        if counts[name] > 1:
+            names[own] = f"{name} ({own})"
+            while names[own] in counts:
+                names[own] += f" ({own})"
+            coco.renamed.setdefault(name, []).append(names[own])
+    coco.categories = sorted(names.items())
+
+
+def _read_annotations(path: Path, coco: CocoFile) -> None:
+    """Add the boxes to the records."""
+    records = {record["image_id"]: record for record in coco.records}
+    class_of = {category: i for i, (category, _) in enumerate(coco.categories)}
+    image_ids, category_ids = Ids(records), Ids(class_of)
+    for position, annotation in enumerate(coco.content.get("annotations", ())):
+        where = f"annotations[{position}]"
+        coco_fields.check_object(path, where, annotation)
+        image_id = coco_fields.image_id_of(path, where, annotation, "image_id")
+        category_id = coco_fields.category_id_of(path, where, annotation, "category_id")
+        for key, found in (
+            ("image_id", image_ids.find(image_id)),
+            ("category_id", category_ids.find(category_id)),
+        ):
+            if found is None:
+                owners = "images" if key == "image_id" else "categories"
+                raise AnnotationFileError(
+                    f"{path}: {where} has {key} {annotation[key]!r:.60}, which is not among the "
+                    f"file's {owners}: add it there, or remove the annotation."
+                )
+            _set(coco, annotation, key, found)
+        coco_fields.check_area(path, where, annotation)
+        crowd = coco_fields.is_crowd(path, where, annotation)
+        record = records[annotation["image_id"]]
+        bbox = annotation.get("bbox")
+        box, flaw = clip_box(bbox, record["width"], record["height"])
+        if flaw is not None:
+            coco.dropped.append(
+                f"{where} (id {annotation.get('id')!r:.60}) of image {record['file_name']} has "
+                f"bbox {bbox!r:.60}, {flaw}"
+            )
+            continue
+        corners = _corners(bbox)
+        coco.clipped += box != corners
+        coco.fractional += corners[2] <= 1 and corners[3] <= 1
+        coco.overhanging += corners[2] > record["width"] + 1 or corners[3] > record["height"] + 1
+        record["annotations"].append(
+            {
+                "bbox": list(box),
+                "bbox_mode": BoxMode.XYXY_ABS,
+                "category_id": class_of[annotation["category_id"]],
+                "iscrowd": crowd,
+            }
+        )
+
+
+def _require_new(path: Path, where: str, own: int | str, known: Container[int | str]) -> None:
+    if own in known:
+        raise AnnotationFileError(
+            f"{path}: {where} has id {own!r:.60}, which another one has too: make the ids unique."
+        )
+
+
+def _set(coco: CocoFile, record: dict[str, Any], key: str, value: int | str) -> None:
+    """Write an id as it is known here."""
+    if type(record[key]) is not type(value) or record[key] != value:
+        record[key] = value
+        if _ONE_KIND not in coco.rewritten:
+            coco.rewritten.append(_ONE_KIND)
 
 
 def _corners(bbox: Iterable[float]) -> tuple[float, ...]:

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from .cache import cache_dir, publish
-from .coco_file import AnnotationFileError, CocoFile, complete_for_cocoeval, read_coco_file
+from .coco_fields import AnnotationFileError
+from .coco_file import CocoFile, read_coco_file
+from .coco_ground_truth import ground_truth_file
+from .image_names import ImageFolder
 
 logger = logging.getLogger(__name__)
 
-_NAMED = 3  # how many of several culprits a message names
 
-
-def register_coco_folder(spec: str, name: str | None = None) -> str:
+def register_coco_folder(
+    spec: str, name: str | None = None, *, allow_outside_images: bool | None = None
+) -> str:
     """Register a folder of images with its COCO annotation file, for training and testing.
 
     The file is read and checked at once. Boxes without area, outside their image or not of finite
     numbers are left out of training, boxes partly outside are cut at the border, both counted in
     the log; the metadata's ``json_file``, which evaluators read, keeps the ground truth as the
-    file has it. Images without a box stay.
+    file has it. Images without a box stay. A file without the key ``annotations``, as those of test
+    images, sets ``has_annotations`` of the metadata to False.
 
     Args:
         spec: ``images_dir:annotations.json``. Either path may itself contain colons.
         name: to register it under; by default one made of the two paths, so that registering the
             same folder again gives the same name and does no more work, unless the file has
             changed.
+        allow_outside_images: take a ``file_name`` that leads out of the image folder, which would
+            let a stranger's file name any image of this machine. None for what
+            :func:`.image_names.allow_outside_images` has said, by default no.
 
     Returns:
         The name, for ``DatasetCatalog``, ``MetadataCatalog`` and ``dataloader.*.dataset.names``.
@@ -56,11 +61,11 @@ def register_coco_folder(spec: str, name: str | None = None) -> str:
                 f"the dataset name {name!r} is taken by another dataset: choose another."
             )
 
-    coco = read_coco_file(json_file)
-    _require_images(image_dir, json_file, coco.records)
+    coco = read_coco_file(json_file, ImageFolder(image_dir, allow_outside_images))
     for record in coco.records:
         record["file_name"] = str(image_dir / record["file_name"])
-    evaluation_file = _evaluation_file(json_file, coco)
+    evaluation_file = ground_truth_file(json_file, coco)
+    coco.content = {}  # no longer needed, and as large as the file
     if name in DatasetCatalog.list():
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
@@ -71,6 +76,7 @@ def register_coco_folder(spec: str, name: str | None = None) -> str:
         evaluator_type="coco",
         thing_classes=[label for _, label in coco.categories],
         thing_dataset_id_to_contiguous_id={c: i for i, (c, _) in enumerate(coco.categories)},
+        has_annotations=coco.has_annotations,
         coco_folder=version,
     )
     _report(name, json_file, coco)
@@ -133,55 +139,55 @@ def _path(text: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
-def _require_images(image_dir: Path, json_file: Path, records: list[dict]) -> None:
-    missing = [r["file_name"] for r in records if not (image_dir / r["file_name"]).is_file()]
-    if missing:
-        more = ", ..." if len(missing) > _NAMED else ""
-        raise FileNotFoundError(
-            f"{len(missing)} of the {len(records)} images of {json_file} are missing in "
-            f"{image_dir} ({', '.join(missing[:_NAMED])}{more}): add them, or remove them from the "
-            "file."
-        )
-
-
-def _evaluation_file(json_file: Path, coco: CocoFile) -> Path:
-    """The file itself, or a cached copy with what it leaves out and pycocotools needs."""
-    completed = complete_for_cocoeval(coco.content)
-    coco.content = {}  # no longer needed, and as large as the file
-    if completed is None:
-        return json_file
-    text = json.dumps(completed)
-    folder = cache_dir() / "completed" / hashlib.sha256(text.encode()).hexdigest()[:16]
-    if not folder.is_dir():
-        with publish(folder) as staging:
-            (staging / json_file.name).write_text(text)
-    logger.info(
-        "%s leaves out what COCO evaluation needs (unique ids from 1, area, iscrowd, boxes of "
-        "finite numbers); evaluating against the completed copy %s.",
-        *(json_file, folder / json_file.name),
-    )
-    return folder / json_file.name
-
-
 def _fresh(records: list[dict]) -> list[dict]:
     """Copies that the caller may change: detectron2 adds precomputed proposals to its dicts."""
     return [{**r, "annotations": [dict(a) for a in r["annotations"]]} for r in records]
 
 
 def _report(name: str, json_file: Path, coco: CocoFile) -> None:
+    """Log what was found, and what a user may not have meant."""
     names = [label for _, label in coco.categories]
-    shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    logger.info(
-        "Registered %s as %r: %d images (%d without a box), %d boxes of %d classes (%s); %d boxes "
-        "dropped, %d cut at the image border.",
-        *(json_file, name, len(coco.records)),
-        sum(not record["annotations"] for record in coco.records),
-        *(coco.num_boxes, len(names), shown, len(coco.dropped), coco.clipped),
-    )
+    shown = ", ".join(f"{label:.40}" for label in names[:10]) + (", ..." if len(names) > 10 else "")
+    if coco.has_annotations:
+        logger.info(
+            "Registered %s as %r: %d images (%d without a box), %d boxes of %d classes (%s); %d "
+            "boxes dropped, %d cut at the image border.",
+            *(json_file, name, len(coco.records)),
+            sum(not record["annotations"] for record in coco.records),
+            *(coco.num_boxes, len(names), shown, len(coco.dropped), coco.clipped),
+        )
+    else:
+        logger.info(
+            "Registered %s as %r: %d images of test data without annotations, %d classes (%s).",
+            *(json_file, name, len(coco.records), len(names), shown),
+        )
+    if coco.sizes_read:
+        logger.info(
+            "%s: the sizes of %d images are those of their files, as it leaves them out.",
+            *(json_file, coco.sizes_read),
+        )
+    for label, apart in coco.renamed.items():
+        logger.warning(
+            "%s: %d categories are named '%s'; they are told apart as '%s'.",
+            *(json_file, len(apart), f"{label:.40}", "', '".join(f"{x:.60}" for x in apart[:10])),
+        )
     if coco.dropped:
         logger.warning(
             "%s: %d of %d boxes are left out of training; the first: %s.",
             *(json_file, len(coco.dropped), coco.num_boxes + len(coco.dropped), coco.dropped[0]),
+        )
+    if 0 < coco.num_boxes <= 2 * coco.overhanging:
+        logger.warning(
+            "%s: %d of %d boxes reach over the right or lower border of their image: they may be "
+            "corners (x0, y0, x1, y1) instead of (x, y, width, height), or belong to images of "
+            "another size.",
+            *(json_file, coco.overhanging, coco.num_boxes),
+        )
+    if 0 < coco.num_boxes == coco.fractional:
+        logger.warning(
+            "%s: no box reaches out of the first pixel of its image: they may be fractions of the "
+            "image instead of pixels.",
+            json_file,
         )
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2.data import DatasetCatalog, get_detection_dataset_dicts
+from detectron2.data import get_detection_dataset_dicts
 from detectron2.data.build import (
     check_metadata_consistency,
     filter_images_with_only_crowd_annotations,
@@ -16,6 +16,7 @@ from detectron2.structures import BoxMode
 
 from .proposal_archive import Index
 from .proposal_file import PathLike, read_proposal_index, read_proposals
+from .records import read_ahead
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def check_proposal_files(
     """
     for name, path in pair_with_files(names, proposal_files):
         index = read_proposal_index(path, allow_pickle=allow_pickle)
-        images = DatasetCatalog.get(name)
+        images = read_ahead(name)
         if filter_empty and images and "annotations" in images[0]:
             images = filter_images_with_only_crowd_annotations(images)
         _require_entries(name, path, images, index)

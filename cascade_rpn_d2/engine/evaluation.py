@@ -211,7 +211,7 @@ def try_evaluation(config: DictConfig) -> frozenset[str] | None:
 
 def _try_evaluation(config: DictConfig) -> frozenset[str] | None:
     names = dataset_names(config, "test")
-    records = [record for name in names for record in load_records(name)]
+    records = [record for name in names for record in load_records(name, ahead=True)]
     with_objects = [record for record in records if count_objects(record)]
     tried = with_objects[:: max(1, len(with_objects) // _TRIED)][:_TRIED] or records[:1]
     heads = OmegaConf.select(config, "model.roi_heads") or {}
@@ -242,7 +242,7 @@ def warn_of_many_objects(config: DictConfig) -> None:
         return
     part = "train" if config.dataloader.get("evaluator") is None else "test"
     for name in dataset_names(config, part):
-        counts = [count_objects(record) for record in load_records(name)]
+        counts = [count_objects(record) for record in load_records(name, ahead=True)]
         most = max(counts)
         if most > limit:
             logger.warning(

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..data import find_dataset
 from ..data.categories import dataset_with_classes
 from ..data.images import read_image
+from ..data.records import read_ahead
 from .categories import Categories, dataset_names
 from .recorded_data import register_recorded
 
@@ -46,8 +47,12 @@ def choose_dataset(config: DictConfig, data: str | None = None, *, by_class: boo
     return names[0]
 
 
-def load_records(name: str) -> list[dict[str, Any]]:
+def load_records(name: str, *, ahead: bool = False) -> list[dict[str, Any]]:
     """Detectron2's dicts of all images of a dataset.
+
+    Args:
+        name: of the dataset.
+        ahead: only look, before a loader of the dataset is built, as :func:`.records.read_ahead`.
 
     Raises:
         ValueError: if no such dataset is registered, or it has no images.
@@ -59,7 +64,7 @@ def load_records(name: str) -> list[dict[str, Any]]:
             "cascade_rpn_demo_val, or images_dir:annotations.json."
         )
     try:
-        records = DatasetCatalog.get(name)
+        records = read_ahead(name) if ahead else DatasetCatalog.get(name)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"The files of the dataset '{name}' are not there ({error}): put them below "

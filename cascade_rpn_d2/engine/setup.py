@@ -21,6 +21,7 @@ from ..data import find_dataset, num_classes
 from ..data.categories import dataset_with_classes
 from ..model_zoo import apply_overrides, find_weights, get_config
 from .categories import Categories, class_counts, dataset_names
+from .early_log import keep_records, write_kept_records
 from .labelled_images import load_records
 from .proposal_data import use_proposals
 from .recorded_data import record_data, register_recorded
@@ -140,7 +141,7 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
         _require_objects(train_name)
     test_name = find_dataset(test_data) if test_data else None
     if test_name:
-        load_records(test_name)  # a run would find out at its end that they are not there
+        load_records(test_name, ahead=True)  # not there: a run would find out at its end
     counted = class_counts(config)
     categories = Categories.from_config(config)  # before the data that tell them are replaced
     if train_data and train_name:
@@ -250,13 +251,18 @@ def start_logging(folder: str | None = None) -> None:
     """Show what this package and Detectron2 log, in the main process.
 
     Args:
-        folder: where every process also writes a ``log.txt``.
+        folder: where every process also writes a ``log.txt``, which begins with what was logged
+            since a call without a folder.
     """
     for name in _LOGGERS:
         # A second run in one process logs to its own folder, and each line once.
         logging.getLogger(name).handlers.clear()
         setup_logger.cache_clear()
         setup_logger(folder, distributed_rank=comm.get_rank(), name=name, enable_propagation=True)
+    if folder is None:
+        keep_records(_LOGGERS)
+    else:
+        write_kept_records(_LOGGERS)
 
 
 def _select(config: DictConfig, key: str) -> Any:
@@ -268,7 +274,7 @@ def _select(config: DictConfig, key: str) -> Any:
 
 
 def _require_objects(name: str) -> None:
-    records = load_records(name)
+    records = load_records(name, ahead=True)
     if not any(
         not a.get("iscrowd", 0) for record in records for a in record.get("annotations", ())
     ):

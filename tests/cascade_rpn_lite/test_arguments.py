@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
+from detectron2.data import DatasetCatalog
 
+from cascade_rpn_d2.data import allow_outside_images, find_dataset
 from cascade_rpn_lite import visualize
 from cascade_rpn_lite.arguments import (
     OPTIONS,
@@ -17,8 +20,10 @@ from cascade_rpn_lite.arguments import (
     count,
     fraction,
     positive,
+    take_outside_images,
 )
 from cascade_rpn_lite.cli import COMMANDS
+from tests.engine.tiny_data import write_dataset
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -134,3 +139,28 @@ def test_a_word_that_is_nothing_is_refused_before_torch_is_imported(refused):
 def test_what_is_missing_is_said_and_overrides_are_not(refused):
     error = refused("convert", "a.pth", "--config-file", "demo/rpn.py")
     assert error.strip().endswith("the following arguments are required: dst")
+
+
+def test_every_command_that_takes_data_can_be_asked_for_images_outside_its_folder():
+    data = {"--train-data", "--test-data", "--data"}
+    for name, parser in parsers().items():
+        options = set(options_of(parser))
+        assert ("--allow-outside-images" in options) == bool(options & data), name
+
+
+def test_images_outside_the_folder_are_opened_when_asked(tmp_path):
+    images, _, labels = write_dataset(tmp_path / "data").partition(":")
+    (tmp_path / "data/empty").mkdir()
+    data = f"{tmp_path / 'data/empty'}:{labels}"
+    content = Path(labels).read_text().replace('"file_name": "', f'"file_name": "{images}/')
+    Path(labels).write_text(content)
+    parser = Parser()
+    add_options(parser, "--allow-outside-images")
+    take_outside_images(parser.parse([]))
+    with pytest.raises(ValueError, match="leads out of the image folder.*--allow-outside-images"):
+        find_dataset(data)
+    try:
+        take_outside_images(parser.parse(["--allow-outside-images"]))
+        assert len(DatasetCatalog.get(find_dataset(data))) == 5
+    finally:
+        allow_outside_images(False)

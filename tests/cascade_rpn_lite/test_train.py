@@ -57,6 +57,8 @@ def test_train_then_evaluate(run, tmp_path):
     trained = run("train.max_iter=2")
     assert trained.returncode == 0, trained.stderr
     assert "| box_proposals |" in trained.stdout and "iter: 1" in trained.stdout
+    found = "4 images (0 without a box), 12 boxes of 1 classes (box)"
+    assert trained.stdout.count(found) == (tmp_path / "log.txt").read_text().count(found) == 1
     evaluated = run("--eval-only", f"train.init_checkpoint={tmp_path}/model_final.pth")
     assert evaluated.returncode == 0, evaluated.stderr
     results = [json.loads((tmp_path / f"evaluation{n}.json").read_text()) for n in ("", "_final")]

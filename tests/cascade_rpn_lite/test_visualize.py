@@ -87,7 +87,7 @@ def test_the_options_of_a_figure_are_what_its_function_takes(name):
     module, function = visualize.FIGURES[name].function.split(":")
     draw = getattr(importlib.import_module(f"cascade_rpn_d2.engine.{module}"), function)
     parser = visualize.figure_parser(name, "visualize")
-    options = {action.dest for action in parser._actions} - {"help"}
+    options = {action.dest for action in parser._actions} - {"help", "allow_outside_images"}
     assert options == set(inspect.signature(draw).parameters)
 
 

@@ -102,6 +102,89 @@ def test_missing_images_are_counted_and_the_first_named(write, content, tmp_path
         register_coco_folder(spec)
 
 
+def test_images_outside_the_folder_are_taken_when_asked(write, content):
+    content["images"][0]["file_name"] = "../outside.png"
+    spec = write(content)
+    with pytest.raises(ValueError, match="leads out of the image folder"):
+        register_coco_folder(spec)
+    records = DatasetCatalog.get(register_coco_folder(spec, allow_outside_images=True))
+    assert [Path(r["file_name"]).is_file() for r in records] == [True] * 3
+
+
+def test_sizes_that_the_file_leaves_out_are_those_of_the_images(write, content, caplog):
+    spec = write(content)
+    del content["images"][0]["width"]
+    content["images"][1]["height"] = None
+    (Path(spec.rpartition(":")[2])).write_text(json.dumps(content))
+    with caplog.at_level(logging.INFO, "cascade_rpn_d2"):
+        records = DatasetCatalog.get(register_coco_folder(spec))
+    assert [(r["width"], r["height"]) for r in records] == [(20, 50), (40, 30), (10, 10)]
+    assert "the sizes of 2 images are those of their files" in caplog.text
+    content["images"][0]["file_name"] = "broken.png"
+    (Path(spec.rpartition(":")[0]) / "broken.png").write_text("words")
+    (Path(spec.rpartition(":")[2])).write_text(json.dumps(content))
+    with pytest.raises(OSError, match=r"Cannot read image .*broken\.png: it is no image"):
+        register_coco_folder(spec)
+
+
+def test_a_file_without_annotations_is_one_of_test_images(write, content, caplog):
+    assert MetadataCatalog.get(register_coco_folder(write(content))).has_annotations
+    content["annotations"] = []  # images on which nothing is to be found
+    assert MetadataCatalog.get(register_coco_folder(write(content))).has_annotations
+    del content["annotations"]
+    with caplog.at_level(logging.INFO, "cascade_rpn_d2"):
+        name = register_coco_folder(write(content))
+    assert not MetadataCatalog.get(name).has_annotations
+    assert "3 images of test data without annotations, 3 classes (cat, bird, dog)" in caplog.text
+    assert [r["annotations"] for r in DatasetCatalog.get(name)] == [[], [], []]
+    assert not COCOEvaluator(name)._do_evaluation
+
+
+def test_categories_of_one_name_are_told_apart(write, content, caplog):
+    names = ["dog", "dog (5)", "dog"]  # of the ids 90, 5 and 17
+    for category, name in zip(content["categories"], names, strict=True):
+        category["name"] = name
+    name = register_coco_folder(write(content))
+    classes = MetadataCatalog.get(name).thing_classes
+    assert classes == ["dog (5)", "dog (17)", "dog (90)"]
+    (warning,) = [r.getMessage() for r in caplog.records if "are named" in r.getMessage()]
+    assert "2 categories are named 'dog'; they are told apart as 'dog (17)', 'dog (90)'" in warning
+
+
+def _warnings_of_format(write, content, boxes, caplog) -> list[str]:
+    first = content["annotations"][0] | {"image_id": 7}
+    content["annotations"] = [
+        first | {"id": i, "bbox": list(box)} for i, box in enumerate(boxes, start=1)
+    ]
+    register_coco_folder(write(content))
+    return [r.getMessage() for r in caplog.records if "may be" in r.getMessage()]
+
+
+@pytest.mark.parametrize("outside", [3, 2, 1, 0])
+def test_boxes_that_may_be_corners_are_said_to_be(write, content, caplog, outside):
+    """On an image of 40 x 30."""
+    corners = [(20, 15, 30, 25), (30, 10, 38, 20), (15, 20, 25, 29)][:outside]
+    boxes = [*corners, *[(1, 1, 10, 10)] * (4 - outside)]
+    warnings = _warnings_of_format(write, content, boxes, caplog)
+    assert len(warnings) == (outside >= 2)
+    for warning in warnings:
+        assert f"{outside} of 4 boxes reach over the right or lower border" in warning
+        assert "corners (x0, y0, x1, y1) instead of (x, y, width, height)" in warning
+
+
+def test_boxes_that_end_a_pixel_outside_are_not_said_to_be_corners(write, content, caplog):
+    boxes = [(-1, -1, 42, 32), (20.5, 0, 20.5, 30.5), (-30, -20, 40, 30)]
+    assert not _warnings_of_format(write, content, boxes, caplog)
+
+
+def test_boxes_in_fractions_of_the_image_are_said_to_be(write, content, caplog):
+    (warning,) = _warnings_of_format(write, content, [(0.1, 0.2, 0.3, 0.8)] * 3, caplog)
+    assert "fractions of the image instead of pixels" in warning
+    caplog.clear()
+    boxes = [(0.1, 0.2, 0.3, 0.8), (1, 2, 3, 4)]
+    assert not _warnings_of_format(write, content, boxes, caplog)
+
+
 def test_paths_may_contain_colons(write, content):
     spec = write(content, "a:b")
     images, labels = split_spec(spec)
@@ -151,9 +234,17 @@ def test_number_of_classes_of_an_unknown_dataset():
     assert num_classes("coco_2017_train") == 80
 
 
-def test_real_photographs(shared_dir):
+def test_real_photographs(shared_dir, caplog, tmp_path):
     folder = shared_dir / "data/bccd"
     name = register_coco_folder(f"{folder / 'images'}:{folder / 'train.json'}")
     records = DatasetCatalog.get(name)
     assert (len(records), num_classes(name)) == (205, 3)
     assert MetadataCatalog.get(name).json_file == str(folder / "train.json")
+    assert "corners" not in caplog.text
+    content = json.loads((folder / "train.json").read_text())
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        annotation["bbox"] = [x, y, x + width, y + height]
+    (tmp_path / "corners.json").write_text(json.dumps(content))
+    register_coco_folder(f"{folder / 'images'}:{tmp_path / 'corners.json'}")
+    assert "may be corners" in caplog.text

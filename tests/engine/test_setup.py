@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.data import num_classes
 from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
+from cascade_rpn_d2.engine.evaluation import try_evaluation
 from cascade_rpn_d2.engine.labelled_images import choose_dataset
 from cascade_rpn_d2.engine.predictor import Categories
 from cascade_rpn_d2.engine.proposal_data import use_proposals
@@ -141,6 +143,28 @@ def test_registered_datasets_are_data_too(detector):
     for part in ({"train_data": "absent"}, {"test_data": "absent"}):
         with pytest.raises(ValueError, match="No dataset is registered as 'absent'"):
             setup_config(TINY_CONFIG, **part)
+
+
+def test_registered_data_are_read_once_at_the_start(detector):
+    reads = []
+
+    def read(name):
+        reads.append(name)
+        return [{"file_name": "a.png", "image_id": 1, "annotations": [{"category_id": 0}]}]
+
+    names = ("counted_train", "counted_test")
+    for name in names:
+        DatasetCatalog.register(name, lambda name=name: read(name))
+        MetadataCatalog.get(name).thing_classes = ["cat"]
+    try:
+        use_data(detector, *names)
+        for part in ("train", "test"):
+            instantiate(detector.dataloader[part].dataset)
+        assert reads == list(names)
+    finally:
+        for name in names:
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
@@ -289,3 +313,15 @@ def test_other_data_do_not_keep_the_proposals_of_the_configs(tmp_path):
     use_data(config, folder(tmp_path / "train", "cat"), None)
     with pytest.raises(ValueError, match=r"No file of proposals .*give it as --train-proposals"):
         train(config)
+
+
+def test_test_images_without_annotations_leave_no_best_checkpoint(tmp_path, caplog):
+    spec = folder(tmp_path / "test", "cat")
+    file = Path(spec.rpartition(":")[2])
+    content = json.loads(file.read_text())
+    del content["annotations"]
+    file.write_text(json.dumps(content))
+    config = setup_config(TINY_CONFIG, test_data=spec)
+    assert config.train.best_checkpoint is None
+    assert "--test-data has no annotations: there is nothing to measure" in caplog.text
+    assert try_evaluation(config) is None
