@@ -21,7 +21,7 @@ from cascade_rpn_d2.engine.evaluation import (
     warn_of_many_objects,
     write_results,
 )
-from cascade_rpn_d2.engine.setup import start_logging
+from cascade_rpn_d2.engine.setup import start_logging, use_data
 from tests.engine.tiny_data import write_dataset
 from tests.engine.tiny_models import tiny_config_file
 
@@ -173,7 +173,12 @@ def test_test_images_without_annotations_are_predicted_and_said_to_be(
     tiny_detector, tmp_path, caplog
 ):
     config = tiny_detector("out", ("cat", "dog"))
-    MetadataCatalog.get(config.dataloader.test.dataset.names).has_annotations = False
+    spec = write_dataset(tmp_path / "test", classes=("cat", "dog"))
+    file = Path(spec.rpartition(":")[2])
+    content = json.loads(file.read_text())
+    del content["annotations"]
+    file.write_text(json.dumps(content))
+    use_data(config, None, spec)
     assert try_evaluation(config) is None
     model = instantiate(config.model)
     assert evaluate(config, model, write_predictions=False) == {}
