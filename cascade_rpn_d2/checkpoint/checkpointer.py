@@ -1,24 +1,29 @@
 """Checkpoints that survive a kill and a full disk, and that say which model they are of.
 
 Built on Detectron2's checkpointer, so its ``.pkl`` files, ``detectron2://`` and ``https://``
-addresses and ``?matching_heuristics=True`` are understood; so are torchvision's ResNets and VGG-16
-as they are published. A file of ours holds ``model``, the weights to predict with, whatever else is
-asked for under its own key, and ``iteration``.
+addresses and ``?matching_heuristics=True`` are understood, though nothing in a file is run; so are
+torchvision's ResNets and VGG-16 as they are published, and Lightning's checkpoints. A file of ours
+holds ``model``, the weights to predict with, whatever else is asked for under its own key, and
+``iteration``.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path, PureWindowsPath
 from typing import Any
+from urllib.parse import parse_qs
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from torch import nn
+from torch import Tensor, nn
 
+from ..files.download import local_path
 from .atomic import remove_leftovers, write_atomically
-from .reasons import why_not_loaded
+from .state_dict import detectron2_content, prefix_of, remove_wrapper, require_tensors
+from .tensor_file import TensorFile, left_out_words, read_tensor_file
 from .torchvision import (
     convert_torchvision_resnet,
     convert_torchvision_vgg16,
@@ -133,41 +138,52 @@ class Checkpointer(DetectionCheckpointer):
                 "train.init_checkpoint to start a new run from its weights."
             )
         for key, part in self.checkpointables.items():
-            part.load_state_dict(rest.pop(key))
+            try:
+                part.load_state_dict(rest.pop(key))
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"Checkpoint {path} cannot be resumed from, its '{key}' is not of such a run: "
+                    "give it as train.init_checkpoint to start a new run from its weights."
+                ) from error
         return rest
 
-    def _require_file(self, path: str) -> None:
-        bare = path.partition("?")[0]
+    def get_checkpoint_file(self) -> str:
+        """The file of ``save_dir`` that ``last_checkpoint`` names; empty if there is none.
+
+        Raises:
+            ValueError: if ``last_checkpoint`` holds anything but a name.
+        """
+        tag = Path(self.save_dir, "last_checkpoint")
         try:
-            local = self.path_manager.get_local_path(bare)
-        except Exception as error:  # each kind of address has its own
-            raise OSError(
-                f"Cannot get checkpoint {path} ({error}): check the address and the connection, or "
-                "download it and give the file."
-            ) from error
-        if not os.path.isfile(local):
+            text = tag.read_text("utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+        # Never of another folder, as it may come with a run of somebody else.
+        name = PureWindowsPath(text).name
+        if not name or not name.isprintable():
+            raise ValueError(
+                f"{tag} does not name a checkpoint: write the name of a file beside it into it, "
+                "such as model_final.pth."
+            )
+        return os.path.join(self.save_dir, name)
+
+    def _require_file(self, path: str) -> None:
+        if not os.path.isfile(local_path(path.partition("?")[0])):
             raise FileNotFoundError(
                 f"There is no checkpoint {path}: check train.init_checkpoint or the output folder."
             )
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        try:
-            loaded = super()._load_file(filename)
-        except OSError:
-            raise
-        except Exception as error:  # a damaged pickle can raise anything
-            raise ValueError(
-                f"Checkpoint {filename} is damaged or no checkpoint ({why_not_loaded(error)}): "
-                "write or download it again, or name an earlier one."
-            ) from error
+        file = read_tensor_file(filename)
+        if file.left_out:
+            logger.warning("%s %s.", filename, left_out_words(file.left_out))
+        loaded = detectron2_content(file)
         weights = loaded["model"]
-        if isinstance(weights, Mapping) and isinstance(weights.get("state_dict"), Mapping):
-            raise ValueError(
-                f"Checkpoint {filename} is of another framework, its weights being under "
-                "'state_dict': convert it with `cascade-rpn convert`."
-            )
-        if not isinstance(weights, Mapping) or not weights:
+        if not isinstance(weights, MutableMapping) or not weights:
             raise ValueError(f"Checkpoint {filename} has no weights under 'model': give another.")
+        require_tensors(filename, weights)
+        if file.of_torch:
+            self._apply_query(loaded)
         # The names of a trunk, or of parts; Detectron2 finds where in the model they belong.
         if is_torchvision_resnet(weights):
             loaded["model"] = convert_torchvision_resnet(weights)
@@ -180,7 +196,37 @@ class Checkpointer(DetectionCheckpointer):
                 f"Checkpoint {filename} is a VGG of torchvision, but not VGG-16 without norms: "
                 "give VGG16_Weights.IMAGENET1K_V1."
             )
+        elif not loaded.get("matching_heuristics"):
+            self._remove_wrapper(filename, file, weights)
         return loaded
+
+    def _apply_query(self, loaded: dict[str, Any]) -> None:
+        """What Detectron2 understands behind a question mark."""
+        query = parse_qs(self._path.partition("?")[2], keep_blank_values=True)
+        if query.pop("matching_heuristics", ["False"]) == ["True"]:
+            loaded["matching_heuristics"] = True
+        if query:
+            raise ValueError(
+                f"Checkpoint {self._path} asks for '{next(iter(query))}': only "
+                "?matching_heuristics=True is understood."
+            )
+
+    def _remove_wrapper(
+        self, filename: str, file: TensorFile, weights: MutableMapping[str, Tensor]
+    ) -> None:
+        """Understand the weights of a training wrapper such as Lightning's."""
+        prefix = prefix_of(weights, self.model.state_dict().keys())
+        if prefix is None and weights is file.content.get("state_dict"):
+            raise ValueError(
+                f"Checkpoint {filename} is of another framework, its weights being under "
+                "'state_dict': convert it with `cascade-rpn convert`."
+            )
+        others = remove_wrapper(weights, prefix) if prefix else []
+        if others:
+            logger.warning(
+                "%d tensors of %s are left aside, which are none of the model's (%s).",
+                *(len(others), filename, _some(others)),
+            )
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         wrong_shape = {key for key, *_ in incompatible.incorrect_shapes}

@@ -33,6 +33,8 @@ from .location_polarity import (
 )
 from .mmdet_names import is_location, translate
 from .retinanet_names import DELTAS
+from .state_dict import prefix_of
+from .tensor_file import left_out_words
 from .training_config import StatedInput, input_differences
 from .worlds import World, require_geometry, require_plain_p7, world_of
 
@@ -159,8 +161,15 @@ def convert_checkpoint(
         ValueError: if it cannot be converted; one sentence with the file's name.
     """
     file = read_foreign_file(src)
+    if prefix_of(file.state, model.state_dict().keys()) is not None:
+        raise ValueError(
+            f"{os.fspath(src)} has Detectron2's names already, those of the config's model: use it "
+            "as it is."
+        )
     try:
         notes = input_differences(StatedInput.from_text(file.config_text), model)
+        if file.left_out:
+            notes = [*notes, f"It {left_out_words(file.left_out)}."]
         conversion = convert_state(file.state, model)
     except ValueError as error:
         raise ValueError(f"{os.fspath(src)} does not fit the config: {error}") from error

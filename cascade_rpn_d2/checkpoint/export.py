@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from .atomic import write_atomically
+from .tensor_file import read_tensor_file
 
 AUTHOR = "cascade_rpn_d2"
 
@@ -36,8 +35,8 @@ def export_checkpoint(src: str | os.PathLike[str], dst: str | os.PathLike[str]) 
 
     Raises:
         OSError: if ``src`` does not exist or ``dst`` cannot be written.
-        ValueError: if ``src`` holds no state dict, if a weight is not finite, or if ``dst`` does
-            not end in ``.pth``.
+        ValueError: if ``src`` cannot be read safely or holds no state dict, if a weight is not
+            finite, or if ``dst`` does not end in ``.pth``.
     """
     source, target = Path(src), Path(dst)
     if target.suffix != ".pth":
@@ -86,10 +85,7 @@ def sha256_of(file: str | os.PathLike[str]) -> str:
 def _state_dict(source: Path) -> dict[str, Tensor]:
     if not source.is_file():
         raise FileNotFoundError(f"There is no checkpoint at {source}.")
-    try:
-        content: Any = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{source} is not a checkpoint of PyTorch that loads safely.") from error
+    content = read_tensor_file(source).content
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state:
         raise ValueError(f"{source} holds no state dict, neither under 'model' nor at its top.")

@@ -1,7 +1,8 @@
 """The bytes of a proposal file: arrays in a numpy ``.npz`` archive, read and written in blocks.
 
 Proposals of COCO's training images take gigabytes, so neither side holds more of them in memory
-than it keeps. Nothing is unpickled, so a file from a stranger can be read.
+than it keeps. Nothing is unpickled, and nothing is larger than the file, so a file from a stranger
+can be read.
 
 Shape shorthand: I images, M proposals of all images together.
 """
@@ -9,6 +10,7 @@ Shape shorthand: I images, M proposals of all images together.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+
+from ..files.untrusted import open_archive, other_kind, parse_json, shown
 
 FORMAT = "cascade_rpn_d2 proposals"
 VERSION = 1
@@ -81,17 +85,17 @@ def read_index(path: Path) -> Index:
         OSError: if it cannot be read.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             absent = [name for name in _MEMBERS if f"{name}.npy" not in archive.namelist()]
             if absent:
                 raise ProposalFileError(
                     f"{path} is no file of proposals, it has no '{absent[0]}': write one with "
                     "`cascade-rpn dump-proposals`."
                 )
-            metadata = _metadata(path, _read_member(archive, "metadata"))
-            ids = _read_member(archive, "ids")
-            names = _read_member(archive, "file_names")
-            offsets = _read_member(archive, "offsets")
+            metadata = _metadata(path, _read_member(path, archive, "metadata"))
+            ids = _read_member(path, archive, "ids")
+            names = _read_member(path, archive, "file_names")
+            offsets = _read_member(path, archive, "offsets")
     except ProposalFileError:
         raise
     except Exception as error:
@@ -102,6 +106,10 @@ def read_index(path: Path) -> Index:
         raise _not_adding_up(path, f"its file_names are {names.dtype} of shape {names.shape}")
     if offsets.shape != (len(ids) + 1,) or offsets.dtype.kind not in "iu":
         raise _not_adding_up(path, f"it has {len(ids)} ids and offsets of shape {offsets.shape}")
+    for integers, what in ((ids, "id"), (offsets, "offset")):
+        # Larger ones would become negative.
+        if integers.dtype.kind == "u" and (integers > np.iinfo(np.int64).max).any():
+            raise _not_adding_up(path, f"its {what} {integers.max()} is beyond int64")
     offsets = offsets.astype(np.int64)
     if offsets[0] != 0 or (np.diff(offsets) < 0).any():
         raise _not_adding_up(path, "its offsets do not ascend from 0")
@@ -128,7 +136,7 @@ def read_rows(
     count = int(offsets[-1])
     kept: dict[str, list[np.ndarray]] = {"boxes": [], "objectness_logits": []}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             for name, blocks in kept.items():
                 shape = (count, 4) if name == "boxes" else (count,)
                 for first, block in _read_blocks(path, archive, name, shape):
@@ -156,12 +164,18 @@ def ids_to_array(ids: Ids) -> np.ndarray:
     """Ids as an array that needs no pickle: int64, or texts of one length.
 
     Raises:
-        ProposalFileError: if they are neither all whole numbers nor all texts.
+        ProposalFileError: if they are neither all whole numbers of int64 nor all texts.
     """
     if all(isinstance(i, str) for i in ids) and len(ids):
         return np.array(ids, np.str_)
     if all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in ids):
-        return np.array(ids, np.int64)
+        try:
+            return np.array(ids, np.int64)
+        except OverflowError:
+            beyond = next(i for i in ids if not -(2**63) <= int(i) < 2**63)
+            raise ProposalFileError(
+                f"image id {shown(beyond)} is beyond int64: number the images anew."
+            ) from None
     raise ProposalFileError("image ids must be all whole numbers or all texts.")
 
 
@@ -184,9 +198,25 @@ def _write_member(
             stream.write(np.asarray(block, dtype).tobytes())
 
 
-def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(f"{name}.npy") as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)
+        shape, dtype = _read_header(path, archive, stream, name)
+        return np.frombuffer(stream.read(), dtype).reshape(shape)
+
+
+def _read_header(
+    path: Path, archive: zipfile.ZipFile, stream: IO[bytes], name: str
+) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array, for which the member has as many bytes as it takes."""
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise _not_adding_up(path, f"its {name} have another header")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    if fortran or dtype.hasobject or not dtype.itemsize or min(shape, default=0) < 0:
+        raise _not_adding_up(path, f"its {name} are {dtype} of shape {shape}")
+    rest = archive.getinfo(f"{name}.npy").file_size - stream.tell()
+    if rest != math.prod(shape) * dtype.itemsize:
+        raise _not_adding_up(path, f"its {name} are {dtype} {shape} in {rest} bytes")
+    return shape, dtype
 
 
 def _read_blocks(
@@ -194,10 +224,8 @@ def _read_blocks(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(number of the first row, rows) of a float32 member; its checksum is compared on the way."""
     with archive.open(f"{name}.npy") as stream:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise _not_adding_up(path, f"its {name} have another header")
-        found, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        if found != shape or fortran or dtype != np.dtype("<f4"):
+        found, dtype = _read_header(path, archive, stream, name)
+        if found != shape or dtype != np.dtype("<f4"):
             raise _not_adding_up(path, f"its {name} are {dtype} {found}, not float32 {shape}")
         width = 4 * (shape[1] if len(shape) > 1 else 1)
         for first in range(0, shape[0], _BLOCK):
@@ -206,13 +234,12 @@ def _read_blocks(
             if len(content) < rows * width:
                 raise EOFError(f"{name} end early")
             yield first, np.frombuffer(content, "<f4").reshape(rows, *shape[1:])
-        if stream.read(1):
-            raise _not_adding_up(path, f"its {name} go on after the last row")
+        stream.read(1)  # at the end the checksum is compared
 
 
 def _metadata(path: Path, array: np.ndarray) -> dict[str, Any]:
     try:
-        metadata = json.loads(str(array[()]))
+        metadata = parse_json(str(array[()]).encode(), str(path))
     except ValueError:
         metadata = None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
@@ -222,8 +249,9 @@ def _metadata(path: Path, array: np.ndarray) -> dict[str, Any]:
         )
     if metadata.get("version") != VERSION:
         raise ProposalFileError(
-            f"{path} has version {metadata.get('version')} of the format, and this package reads "
-            f"version {VERSION}: install the package that wrote it, or dump the proposals again."
+            f"{path} has version {shown(metadata.get('version'))} of the format, and this package "
+            f"reads version {VERSION}: install the package that wrote it, or dump the proposals "
+            "again."
         )
     return metadata
 
@@ -233,11 +261,17 @@ def _unreadable(path: Path, error: Exception) -> Exception:
     if isinstance(error, OSError):
         return OSError(f"{path} cannot be read ({error.strerror or error}).")
     if isinstance(error, zipfile.BadZipFile) and not zipfile.is_zipfile(path):
+        kind = other_kind(path)
+        if kind:
+            return ProposalFileError(f"{path} {kind}.")
         return ProposalFileError(
             f"{path} is no file of proposals, or the end of it is missing: write one with "
             "`cascade-rpn dump-proposals`, or copy it again."
         )
-    kind = "its checksum is wrong" if isinstance(error, zipfile.BadZipFile | zlib.error) else error
+    if str(error).startswith(f"{path} "):  # a sentence
+        return ProposalFileError(str(error))
+    damaged = isinstance(error, zipfile.BadZipFile | zlib.error)
+    kind = "its checksum is wrong" if damaged else shown(error)
     return ProposalFileError(
         f"{path} is damaged ({kind}): copy it again, or dump the proposals again."
     )

@@ -26,7 +26,7 @@ def get_detection_dataset_with_proposals(
     proposal_files: PathLike | Sequence[PathLike] | None,
     filter_empty: bool = True,
     topk: int | None = None,
-    allow_pickle: bool = False,
+    allow_pickle: bool = True,
 ) -> list[dict]:
     """Detectron2's ``get_detection_dataset_dicts`` with files of proposals that are safe to read.
 
@@ -37,8 +37,8 @@ def get_detection_dataset_with_proposals(
         proposal_files: one for each dataset, in the same order; see :mod:`.proposal_file`.
         filter_empty: leave out images without annotations. A file may have proposals of them.
         topk: how many proposals of an image are kept, the best; None for all.
-        allow_pickle: whether Detectron2's own pickles may be read, which runs whatever their author
-            put into them.
+        allow_pickle: without effect, as reading Detectron2's pickles runs nothing that is in them;
+            configs of version 0.1.0 have it.
 
     Returns:
         Dataset dicts with ``proposal_boxes`` (n, 4) float32, ``proposal_objectness_logits`` (n,)
@@ -55,7 +55,7 @@ def get_detection_dataset_with_proposals(
     for name, path in datasets:
         # One by one, as Detectron2's list of several would not tell which one an image is of.
         images = get_detection_dataset_dicts(name, filter_empty=filter_empty)
-        proposals = read_proposals(path, topk=topk, allow_pickle=allow_pickle)
+        proposals = read_proposals(path, topk=topk)
         _require_entries(name, path, images, proposals.index)
         for image in images:
             boxes, logits = proposals.of(image["image_id"])
@@ -83,7 +83,6 @@ def check_proposal_files(
     names: str | Sequence[str],
     proposal_files: PathLike | Sequence[PathLike] | None,
     filter_empty: bool = True,
-    allow_pickle: bool = False,
 ) -> None:
     """Find out at the start of a run that files do not fit the data it comes to at its end.
 
@@ -93,13 +92,12 @@ def check_proposal_files(
         names: as of :func:`get_detection_dataset_with_proposals`.
         proposal_files: likewise.
         filter_empty: likewise.
-        allow_pickle: likewise.
 
     Raises:
         ValueError, OSError: as :func:`get_detection_dataset_with_proposals`.
     """
     for name, path in pair_with_files(names, proposal_files):
-        index = read_proposal_index(path, allow_pickle=allow_pickle)
+        index = read_proposal_index(path)
         images = read_ahead(name)
         if filter_empty and images and "annotations" in images[0]:
             images = filter_images_with_only_crowd_annotations(images)

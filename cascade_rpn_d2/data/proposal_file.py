@@ -30,7 +30,7 @@ from .proposal_archive import (
     read_rows,
     write_archive,
 )
-from .proposal_pickle import is_pickle, read_pickle, write_pickle
+from .proposal_pickle import is_pickle, read_proposal_pickle, write_pickle
 from .proposals import ProposalFile
 
 PathLike = str | os.PathLike[str]
@@ -116,25 +116,22 @@ def join_proposals(
     )
 
 
-def read_proposals(
-    path: PathLike, *, topk: int | None = None, allow_pickle: bool = False
-) -> ProposalFile:
+def read_proposals(path: PathLike, *, topk: int | None = None) -> ProposalFile:
     """Read and check a file of proposals.
 
     Args:
         path: an archive that :func:`write_proposals` wrote, or Detectron2's pickle.
         topk: how many proposals of an image to read, the best; None for all.
-        allow_pickle: whether a pickle may be read, which runs whatever its author put into it.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ProposalFileError: if it is no such file, damaged, of another version, or holds values that
-            cannot be used; or if it is a pickle and these are not allowed.
+            cannot be used.
         OSError: if it cannot be read.
     """
-    file = require_proposal_file(path, allow_pickle=allow_pickle)
+    file = require_proposal_file(path)
     if is_pickle(file):
-        ids, box_lists, logit_lists = read_pickle(file)
+        ids, box_lists, logit_lists = read_proposal_pickle(file)
         try:
             return ProposalFile.from_images(ids, box_lists, logit_lists, topk=topk)
         except ProposalFileError as error:
@@ -146,36 +143,29 @@ def read_proposals(
     return found
 
 
-def read_proposal_index(path: PathLike, *, allow_pickle: bool = False) -> Index:
+def read_proposal_index(path: PathLike) -> Index:
     """Which images a file has proposals of; cheap, but for a pickle.
 
     Raises:
         ProposalFileError, OSError: as :func:`read_proposals`.
     """
-    file = require_proposal_file(path, allow_pickle=allow_pickle)
+    file = require_proposal_file(path)
     if is_pickle(file):
-        return read_proposals(file, topk=0, allow_pickle=True).index
+        return read_proposals(file, topk=0).index
     return read_index(file)
 
 
-def require_proposal_file(path: PathLike, *, allow_pickle: bool = False) -> Path:
-    """The path of a file that is there and may be read.
+def require_proposal_file(path: PathLike) -> Path:
+    """The path of a file that is there.
 
     Raises:
         FileNotFoundError: if it is not there; says how to make it.
-        ProposalFileError: if it is a pickle and these are not allowed.
     """
     file = Path(path).expanduser()
     if not file.is_file():
         raise FileNotFoundError(
             f"There is no file of proposals at {file}: write it with `cascade-rpn dump-proposals "
             f"--config-file <config of the proposals> --data <dataset> --output {file}`."
-        )
-    if not allow_pickle and is_pickle(file):
-        raise ProposalFileError(
-            f"{file} is a pickle, and reading one runs whatever its author put into it: set "
-            "allow_pickle=True (dataloader.*.dataset.allow_pickle=true) if you trust the file, or "
-            "write an .npz with `cascade-rpn dump-proposals`."
         )
     return file
 

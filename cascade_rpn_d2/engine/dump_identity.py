@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.utils.file_io import PathManager
 from detectron2.utils.registry import _convert_target_to_string, locate
 from omegaconf import DictConfig, OmegaConf
 
 from ..checkpoint import write_atomically
 from ..checkpoint.export import sha256_of
+from ..files.download import local_path
 
 Identity = dict[str, Any]
 
@@ -68,7 +68,7 @@ def weights_sha256(weights: str) -> str:
         OSError: if it cannot be read.
     """
     try:
-        return sha256_of(PathManager.get_local_path(weights.partition("?")[0]))
+        return sha256_of(local_path(weights.partition("?")[0]))
     except Exception as error:  # each kind of address has its own
         raise OSError(
             f"The weights {weights} cannot be read ({error}): give a file that is there."

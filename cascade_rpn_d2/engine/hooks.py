@@ -12,6 +12,7 @@ from detectron2.engine import HookBase
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..checkpoint.tensor_file import read_tensor_file
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +86,8 @@ class BestCheckpointer(HookBase):
         """Recall the best metric of the run that is resumed."""
         path = os.path.join(self._checkpointer.save_dir, f"{_BEST}.pth")
         if self.trainer.start_iter > 0 and os.path.exists(path):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            if content.get("metric") == self._metric:
+            content = read_tensor_file(path).content
+            if isinstance(content, dict) and content.get("metric") == self._metric:
                 self._best = self._sign * content["value"]
 
     def after_step(self) -> None:

@@ -54,11 +54,11 @@ def check_proposals(config: DictConfig, *, training: bool) -> None:
         dataset = data.train.dataset
         # Whether it has all images is seen when the loader is built, which is soon.
         for _, path in pair_with_files(dataset.names, dataset.proposal_files):
-            require_proposal_file(path, allow_pickle=dataset.get("allow_pickle", False))
+            require_proposal_file(path)
     evaluates = data.get("test") is not None and data.get("evaluator") is not None
     if evaluates and takes_proposals(data.test):
         dataset = data.test.dataset
-        options = {k: dataset[k] for k in ("filter_empty", "allow_pickle") if k in dataset}
+        options = {k: dataset[k] for k in ("filter_empty",) if k in dataset}
         check_proposal_files(dataset.names, dataset.proposal_files, **options)
 
 

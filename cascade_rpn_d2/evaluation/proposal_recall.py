@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
+from ..files.untrusted import read_json
 from .matching import AREA_RANGES, IOU_THRESHOLDS, count_found
 from .results_file import shortest, write_coco_results
 
@@ -255,7 +254,7 @@ def _load_content(dataset_name: str) -> dict[str, Any]:
         return {"annotations": [], **convert_to_coco_dict(dataset_name)}
     if not PathManager.exists(json_file):
         DatasetCatalog.get(dataset_name)  # a dataset that is made on first use
-    return json.loads(Path(PathManager.get_local_path(json_file)).read_text("utf-8"))
+    return read_json(PathManager.get_local_path(json_file), allow_nan=True)
 
 
 def _truth_of(content: dict[str, Any]) -> dict[Any, _ImageTruth]:

@@ -1,5 +1,5 @@
-"""Files and folders: where they are, and that one is there whole or not at all. Imports nothing
-of ours."""
+"""Files and folders: where they are, that one is there whole or not at all, and how those of others
+are opened. Imports nothing of ours."""
 
 from .shipped import shipped_dir
 

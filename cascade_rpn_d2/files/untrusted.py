@@ -11,6 +11,7 @@ import codecs
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,19 +28,21 @@ _MAX_JSON_DEPTH = 64
 _BRACKETS_AND_QUOTES = b'[]{}"'
 _OTHER_BYTES = bytes(set(range(256)) - set(_BRACKETS_AND_QUOTES))
 
-# What other files that bear the expected name begin with. An article fits into "is ...".
-_BEGINNINGS: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"version https://git-lfs"), "a pointer of Git LFS, not the file itself"),
-    (re.compile(rb"\s*<(!doctype|html|head)", re.IGNORECASE), "an HTML page"),
-    (re.compile(rb"\s*<\?xml", re.IGNORECASE), "an XML file"),
-    (re.compile(rb"\x1f\x8b"), "packed with gzip"),
-    (re.compile(rb"BZh[1-9]1AY"), "packed with bzip2"),
-    (re.compile(rb"\xfd7zXZ\x00"), "packed with xz"),
+# What other files that bear the expected name begin with, what they are, and what to do.
+_OTHER_KINDS = (
+    (
+        rb"version https://git-lfs",
+        "a pointer of Git LFS, not the file itself: get the file with `git lfs pull`",
+    ),
+    (
+        rb"(?i)\s*<(!doctype|html|head)",
+        "an HTML page: download the file itself, from its direct link",
+    ),
+    (rb"(?i)\s*<\?xml", "an XML file: give another file"),
+    (rb"\x1f\x8b|BZh[1-9]1AY|\xfd7zXZ\x00|7z\xbc\xaf|Rar!", "packed: unpack it first"),
+    (rb"\x89HDF", "a file of HDF5: give another file"),
+    (rb"(?s).{5}\x00{3}\{\"", "of safetensors: save its tensors with torch.save"),
 )
-_ADVICE = {
-    "a pointer of Git LFS, not the file itself": "get the file with `git lfs pull`",
-    "an HTML page": "download the file itself, from its direct link",
-}
 
 
 def other_kind(path: PathLike) -> str | None:
@@ -56,33 +59,81 @@ def other_kind(path: PathLike) -> str | None:
         beginning = file.read(512).removeprefix(codecs.BOM_UTF8)
     if not beginning:
         return "is empty: copy or download it again"
-    for pattern, kind in _BEGINNINGS:
-        if pattern.match(beginning):
-            unpack = "unpack it first" if kind.startswith("packed") else "give another file"
-            return f"is {kind}: {_ADVICE.get(kind, unpack)}"
-    return None
+    return next((f"is {what}" for start, what in _OTHER_KINDS if re.match(start, beginning)), None)
+
+
+def shown(text: object, limit: int = 80) -> str:
+    """Words from a file, fit to be quoted in a sentence: on one line, of ``limit`` characters."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    return plain if len(plain) <= limit else f"{plain[: limit - 3]}..."
+
+
+def open_archive(path: PathLike, *, only_names: bool = False) -> zipfile.ZipFile:
+    """Open a zip archive of arrays or tensors for reading.
+
+    Their writers never compress, and compressed members, or several in one place, could take a
+    thousand times the memory of the file.
+
+    Args:
+        path: the file.
+        only_names: leave out these checks, as no member is going to be read.
+
+    Raises:
+        ValueError: if a member is compressed, or the members are larger than the file; one
+            sentence with the file's name.
+        zipfile.BadZipFile: if it is no such archive.
+        OSError: if it cannot be read.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile):
+        raise
+    except Exception as error:  # a damaged one can raise anything
+        raise zipfile.BadZipFile(str(error)) from error
+    if only_names:
+        return archive
+    members = archive.infolist()
+    packed = next((m for m in members if m.compress_type != zipfile.ZIP_STORED), None)
+    if packed is None and sum(m.file_size for m in members) <= os.path.getsize(path):
+        return archive
+    archive.close()
+    if packed is None:
+        raise ValueError(f"{path} claims to hold more than its size: copy or download it again.")
+    raise ValueError(
+        f"{path} is compressed ('{shown(packed.filename)}'), and may take any amount of memory: "
+        "have it written without compression."
+    )
 
 
 def read_json(path: PathLike, *, allow_nan: bool = False) -> Any:
-    """What a JSON file holds.
+    """What a JSON file holds, see :func:`parse_json`.
+
+    Raises:
+        ValueError: if it cannot be used; one sentence with the file's name.
+        OSError: if it cannot be read.
+    """
+    kind = other_kind(path)
+    if kind:
+        raise ValueError(f"{path} {kind}.")
+    return parse_json(Path(path).read_bytes(), str(path), allow_nan=allow_nan)
+
+
+def parse_json(content: bytes, path: str, *, allow_nan: bool = False) -> Any:
+    """What a JSON text holds.
 
     A byte order mark is allowed. Numbers are finite, but that a value beyond float64 (``1e999``)
     becomes infinite.
 
     Args:
-        path: the file, in UTF-8.
+        content: in UTF-8.
+        path: what a message calls it.
         allow_nan: take NaN and infinity, which JSON has not but Python's ``json`` writes, for a
             caller that looks at every number and can name the one that is wrong.
 
     Raises:
         ValueError: if it is no JSON, not in UTF-8, cut off, nested more than 64 deep, or has NaN or
-            infinity where they are not allowed; one sentence with the file's name.
-        OSError: if it cannot be read.
+            infinity where they are not allowed; one sentence.
     """
-    content = Path(path).read_bytes()
-    kind = other_kind(path)
-    if kind:
-        raise ValueError(f"{path} {kind}.")
     encoding = json.detect_encoding(content).partition("-sig")[0]
     if encoding != "utf-8":
         raise ValueError(f"{path} is encoded as {encoding.upper()}: save it as UTF-8.")

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from detectron2.utils.file_io import PathManager
-
 from ..checkpoint.export import sha256_of
+from ..files.download import local_path
 from .config_files import config_name
 from .published import PUBLISHED, get_published_file
 from .suggest import alternatives
@@ -81,7 +80,7 @@ def get_checkpoint_file(name: str) -> str:
             f"The zoo has no trained weights for '{name}' ({have}): train it with "
             "`cascade-rpn train`, or name a file of weights."
         )
-    file = PathManager.get_local_path(checkpoint.location)
+    file = local_path(checkpoint.location)
     if not Path(file).is_file():
         raise FileNotFoundError(
             f"The weights of '{name}' are missing at {file}: install cascade_rpn_d2 again."

@@ -12,6 +12,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from omegaconf import DictConfig, OmegaConf, SCMode
 from torch import nn
 
+from ..files.download import local_path
+from ..files.pickles import read_pickle
 from .config_files import get_config
 
 
@@ -23,8 +25,14 @@ def LazyModel(cfg: CfgNode) -> nn.Module:
         cfg: a yacs config with ``MODEL.LAZY_CONFIG``, the name or path of a LazyConfig.
 
     Raises:
-        ValueError: if ``MODEL.LAZY_CONFIG`` is missing, or is no config, or one without a model.
+        ValueError: if ``MODEL.LAZY_CONFIG`` is missing, or is no config, or one without a model; or
+            if ``MODEL.WEIGHTS`` is a pickle of anything but arrays.
+        OSError: if that cannot be read or downloaded.
     """
+    weights = cfg.MODEL.WEIGHTS.partition("?")[0]
+    if weights.endswith(".pkl"):
+        # Detectron2's own checkpointer comes next, and runs whatever the file names.
+        read_pickle(local_path(weights))
     name = cfg.MODEL.get("LAZY_CONFIG")
     if not name:
         raise ValueError(

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from detectron2.utils.file_io import PathManager
-
 from ..checkpoint.convert import convert_checkpoint, write_conversion
 from ..checkpoint.export import sha256_of
 from ..data.cache import cache_dir, publish
+from ..files.download import local_path
+from ..files.untrusted import shown
 from .config_files import get_config
 from .drawn_pictures import measure_on_drawn_pictures
 from .lazy_model import instantiate_model
@@ -206,10 +206,11 @@ def _download(name: str, published: PublishedCheckpoint) -> str:
         "download it by hand, convert it with `cascade-rpn convert`, and give the file of weights"
     )
     try:
-        file = PathManager.get_local_path(published.url)
-    except Exception as error:  # each kind of address has its own
+        file = local_path(published.url)
+    except OSError as error:
+        reason = shown(error.__cause__)
         raise OSError(
-            f"Cannot download the weights of '{name}' from {published.url} ({error}): check the "
+            f"Cannot download the weights of '{name}' from {published.url} ({reason}): check the "
             f"connection, or {advice}."
         ) from error
     if not Path(file).is_file():

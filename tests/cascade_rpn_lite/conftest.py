@@ -26,7 +26,7 @@ def sentence_of() -> Callable[..., str]:
         with pytest.raises(SystemExit) as ended:
             main(words)
         sentence = ended.value.code
-        assert isinstance(sentence, str) and "\n" not in sentence  # which is the exit status 1
+        assert isinstance(sentence, str) and sentence.isprintable()  # which is the exit status 1
         assert sentence.startswith(f"cascade-rpn {words[0]}: ")
         return sentence
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import copy
 import errno
 import pickle
 import resource
@@ -170,21 +172,6 @@ def test_a_missing_checkpoint_is_refused(folder):
         load(folder / "nowhere.pth")
 
 
-@pytest.mark.parametrize("suffix", ["pth", "pkl"])
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
-def test_a_damaged_checkpoint_is_named(folder, suffix, damage):
-    path = folder / f"damaged.{suffix}"
-    if suffix == "pth":
-        torch.save({"model": make_model().state_dict()}, path)
-    else:
-        path.write_bytes(pickle.dumps({"model": {"0.bias": np.zeros(4)}, "__author__": "us"}))
-    content = {"truncated": path.read_bytes()[:-40], "text": b"not found", "empty": b""}[damage]
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"damaged\.{suffix} is damaged or no checkpoint") as info:
-        load(path)
-    assert "\n" not in str(info.value)
-
-
 @pytest.mark.parametrize("content", [{"model": {}}, {"model": 3}, {"model": torch.zeros(2)}])
 def test_a_file_without_weights_is_refused(folder, content):
     torch.save(content, folder / "empty.pth")
@@ -192,16 +179,90 @@ def test_a_file_without_weights_is_refused(folder, content):
         load(folder / "empty.pth")
 
 
-def test_a_pickle_that_would_run_code_is_refused(folder):
+def test_what_is_no_tensor_among_the_weights_is_named(folder):
     torch.save({"model": {"0.bias": Path("somewhere")}}, folder / "objects.pth")
-    with pytest.raises(ValueError, match="objects.pth is damaged or no checkpoint"):
+    with pytest.raises(ValueError, match=r"objects\.pth has '0\.bias' .* which is no tensor"):
         load(folder / "objects.pth")
 
 
+def test_a_foreign_object_beside_the_weights_is_left_aside(folder, caplog):
+    content = {"model": make_model(value=2.0).state_dict(), "args": argparse.Namespace(lr=0.1)}
+    torch.save(content, folder / "run.pth")
+    assert (load(folder / "run.pth")[2].weight == 2.0).all()
+    assert "run.pth has objects of argparse.Namespace, which are left aside." in caplog.text
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "module.", "model.module.", "net.detector."])
+@pytest.mark.parametrize("where", ["state_dict", "model", None])
+def test_the_weights_of_a_wrapper_are_the_models(folder, prefix, where, caplog):
+    state = make_model(value=7.0).state_dict()
+    for key in list(state):
+        state[prefix + key] = state.pop(key)
+    if prefix:
+        state["loss.weight"] = torch.zeros(2)
+    content = {where: state, "epoch": 3} if where else state
+    torch.save(content, folder / "light.ckpt")
+    assert (load(folder / "light.ckpt")[2].weight == 7.0).all()
+    assert ("1 tensors of" in caplog.text and "(loss.weight)" in caplog.text) == bool(prefix)
+
+
+def test_of_two_copies_of_a_model_the_one_with_the_shorter_prefix_is_taken(folder):
+    states = {"ema_model.": make_model(value=1.0), "model.": make_model(value=7.0)}
+    content = {p + k: v for p, model in states.items() for k, v in model.state_dict().items()}
+    torch.save({"state_dict": content}, folder / "light.ckpt")
+    assert (load(folder / "light.ckpt")[2].weight == 7.0).all()
+
+
 def test_a_checkpoint_of_another_framework_is_told_from_a_damaged_one(folder):
-    torch.save({"meta": {"epoch": 12}, "state_dict": make_model().state_dict()}, folder / "mm.pth")
+    state = {f"backbone.{key}": torch.zeros(2) for key in ("conv1.weight", "bn1.bias")}
+    torch.save({"meta": {"epoch": 12}, "state_dict": state}, folder / "mm.pth")
     with pytest.raises(ValueError, match="another framework.*`cascade-rpn convert`"):
         load(folder / "mm.pth")
+
+
+def test_only_known_questions_are_asked_of_a_file(folder):
+    torch.save({"model": make_model(value=4.0).state_dict()}, folder / "m.pth")
+    load(f"{folder}/m.pth?matching_heuristics=True")
+    with pytest.raises(ValueError, match="asks for 'strict': only .matching_heuristics=True"):
+        load(f"{folder}/m.pth?strict=1")
+
+
+@pytest.mark.parametrize(
+    "tag", ["{other}/model_final.pth", "../other/model_final.pth", "a\\b\\model_final.pth\n"]
+)
+def test_the_last_checkpoint_is_never_of_another_folder(folder, tag):
+    own, other = folder / "own", folder / "other"
+    for path, value in ((own, 1.0), (other, 2.0)):
+        path.mkdir()
+        Checkpointer(make_model(value=value), str(path)).save("model_final")
+    (own / "last_checkpoint").write_text(tag.format(other=other))
+    assert_last(own, "model_final.pth", 1.0)
+    (own / "model_final.pth").unlink()
+    with pytest.raises(FileNotFoundError, match=f"no checkpoint {own}/model_final.pth"):
+        Checkpointer(make_model(), str(own)).resume()
+
+
+@pytest.mark.parametrize("tag", [b"", b"\n", b"..", b"/", b"a\nb", b"\x1b[2J"])
+def test_a_last_checkpoint_without_a_name_is_one_sentence(folder, tag):
+    (folder / "last_checkpoint").write_bytes(tag)
+    with pytest.raises((ValueError, OSError)) as caught:
+        Checkpointer(make_model(), str(folder)).resume()
+    assert str(caught.value).isprintable() and str(folder) in str(caught.value)
+
+
+def test_the_state_of_another_kind_of_run_cannot_be_resumed(folder):
+    torch.save({"model": make_model().state_dict(), "trainer": {"a": 1}}, folder / "m.pth")
+    (folder / "last_checkpoint").write_text("m.pth")
+    trainer = torch.optim.SGD(make_model().parameters(), 0.1)
+    with pytest.raises(ValueError, match=r"m\.pth cannot be resumed from, its 'trainer' is not"):
+        Checkpointer(make_model(), str(folder), trainer=trainer).resume()
+
+
+def test_a_failed_download_is_one_sentence_alone(folder, monkeypatch, capfd):
+    monkeypatch.setenv("FVCORE_CACHE", str(folder))
+    with pytest.raises(OSError, match="Cannot get http://127.0.0.1:9/a.pth .*check the address"):
+        load("http://127.0.0.1:9/a.pth")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_failed_load_does_not_spoil_the_next(folder, differing):
@@ -234,6 +295,24 @@ def test_a_zoo_file_of_arrays_is_loaded_whole_or_by_matching_names(folder):
     (folder / "trunk.pkl").write_bytes(pickle.dumps(matching))
     load(folder / "trunk.pkl", inner, strict=False)
     assert (inner["backbone"][2].weight == 5.0).all()
+
+
+def test_files_of_detectron_and_pycls_are_loaded_by_matching_names(folder):
+    inner = nn.ModuleDict({"backbone": nn.ModuleDict({"res2": make_model()})})
+    state = {f"res2.{k}": v for k, v in make_model(value=5.0).state_dict().items()}
+    arrays = {k: v.numpy() for k, v in state.items()}
+    blobs = {k: v for k, v in arrays.items() if "num_batches" not in k} | {"res2.a_momentum": 3}
+    for content in ({"blobs": blobs, "cfg": "MODEL:"}, blobs, {"model": arrays}):
+        model = copy.deepcopy(inner)
+        (folder / "theirs.pkl").write_bytes(pickle.dumps(content, protocol=2))
+        if "model" in content:  # of our names, or it would not fit
+            content["model"] = {f"backbone.{k}": v for k, v in arrays.items()}
+            (folder / "theirs.pkl").write_bytes(pickle.dumps(content, protocol=2))
+        load(folder / "theirs.pkl", model, strict=False)
+        assert (model["backbone"]["res2"][2].weight == 5.0).all()
+    torch.save({"model_state": state, "cfg": "x"}, folder / "theirs.pyth")
+    load(folder / "theirs.pyth", inner, strict=False)
+    assert (inner["backbone"]["res2"][2].weight == 5.0).all()
 
 
 def test_an_imagenet_trunk_starts_a_detection_backbone(shared_dir):

@@ -92,7 +92,7 @@ def test_a_file_that_is_missing_or_garbage_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.pth"):
         export_checkpoint(tmp_path / "absent.pth", tmp_path / "out.pth")
     (tmp_path / "garbage.pth").write_bytes(b"not a checkpoint")
-    with pytest.raises(ValueError, match="garbage.pth is not a checkpoint"):
+    with pytest.raises(ValueError, match="garbage.pth is damaged or no checkpoint"):
         export_checkpoint(tmp_path / "garbage.pth", tmp_path / "out.pth")
     with pytest.raises(ValueError, match=r"must be named \*\.pth"):
         export_checkpoint(tmp_path / "garbage.pth", tmp_path / "out.pkl")

@@ -121,7 +121,7 @@ def test_nothing_in_a_file_is_run(tmp_path, monkeypatch, zipped, where, by):
     content = {"meta": {}, "state_dict": dict(STATE)}
     content[where]["bad"] = bad
     path = write(tmp_path, content, _use_new_zipfile_serialization=zipped)
-    if where == "meta" and zipped and by != "system":
+    if where == "meta" and by != "system":
         assert_read(path)  # PyTorch never lets functions of `os` stand for anything
     else:
         with pytest.raises(ValueError, match="cannot be read safely|which is no tensor") as info:
@@ -148,16 +148,6 @@ def test_nothing_in_a_file_is_run(tmp_path, monkeypatch, zipped, where, by):
 def test_what_holds_no_weights_is_refused(tmp_path, content, message):
     with pytest.raises(ValueError, match=message):
         read_foreign_file(write(tmp_path, content))
-
-
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
-def test_a_damaged_file_is_one_sentence(tmp_path, damage):
-    path = write(tmp_path, {"state_dict": STATE})
-    content = {"truncated": path.read_bytes()[:-40], "text": b"<html>404</html>", "empty": b""}
-    path.write_bytes(content[damage])
-    with pytest.raises(ValueError, match=r"theirs\.pth is damaged or no checkpoint") as caught:
-        read_foreign_file(path)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

@@ -52,7 +52,7 @@ def test_proposals_differ_from_detection_in_the_datasets_alone(load):
         assert after.mapper == before.mapper
         for key in ("names", "filter_empty"):
             assert after.dataset[key] == before.dataset[key]
-        assert after.dataset.proposal_files is None and after.dataset.allow_pickle is False
+        assert after.dataset.proposal_files is None
     assert data.evaluator == detection.evaluator
 
 

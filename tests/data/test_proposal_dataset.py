@@ -109,14 +109,11 @@ def test_no_file_is_said_with_what_to_do(name, none):
         get_detection_dataset_with_proposals(name, none)
 
 
-def test_pickles_only_when_asked_for(name, dump):
+@pytest.mark.parametrize("options", [{}, {"allow_pickle": False}])  # as version 0.1.0 had it
+def test_detectron2s_own_files_are_read(name, dump, options):
     path = dump(file="p.pkl", as_pickle=True)
-    with pytest.raises(ValueError, match="allow_pickle=True"):
-        get_detection_dataset_with_proposals(name, path)
-    with pytest.raises(ValueError, match="allow_pickle=True"):
-        check_proposal_files(name, path)
-    assert len(get_detection_dataset_with_proposals(name, path, allow_pickle=True)) == 2
-    check_proposal_files(name, path, allow_pickle=True)
+    check_proposal_files(name, path)
+    assert len(get_detection_dataset_with_proposals(name, path, **options)) == 2
 
 
 def detector(repository):

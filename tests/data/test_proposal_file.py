@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -94,7 +94,7 @@ def test_parts_are_joined_in_order(tmp_path):
     assert index.metadata["topk"] == 5
     for found in (
         read_proposals(tmp_path / "all.npz"),
-        read_proposals(tmp_path / "all.pkl", allow_pickle=True),
+        read_proposals(tmp_path / "all.pkl"),
     ):
         assert list(found.ids) == [1, 2, 3, 30, 20, 10]
         for part in map(read_proposals, parts):
@@ -128,6 +128,7 @@ def member(path, name, array):
     np.savez(path, **{k: v for k, v in content.items() if v is not None})
 
 
+MANY = np.ones((9_999, 4), np.float32)
 BOXES = np.tile(np.float32([[1, 2, 3, 4]]), (8, 1))
 
 
@@ -148,6 +149,9 @@ def changed(array, index, value):
             np.array('{"format": "cascade_rpn_d2 proposals", "version": 2}'),
             "has version 2 of the format, and this package reads version 1",
         ),
+        ("ids", np.array([1, 2**64 - 1, 3], np.uint64), "id 18446744073709551615 is beyond int64"),
+        ("offsets", np.array([0, 3, 3, 2**64 - 1], np.uint64), "offset 18.* is beyond int64"),
+        ("metadata", np.array("[" * 100_000), "metadata are of something else"),
         ("offsets", np.array([0, 3, 8]), "does not add up .*3 ids and offsets of shape"),
         ("offsets", np.array([0, 5, 3, 8]), "does not add up .*do not ascend"),
         ("offsets", np.array([0, 3, 3, 9]), r"does not add up .*boxes are float32 \(8, 4\), not"),
@@ -172,7 +176,7 @@ def test_what_does_not_fit_is_said(path, name, array, message):
 
 def test_pickled_objects_are_not_read(path):
     member(path, "ids", np.array([1, "a", None], object))
-    with pytest.raises(ProposalFileError, match="allow_pickle"):
+    with pytest.raises(ProposalFileError, match="does not add up .*ids are object"):
         read_proposals(path)
 
 
@@ -191,28 +195,76 @@ def test_damage_is_noticed(path, tmp_path):
         with pytest.raises(ProposalFileError, match=re.escape(str(short))):
             read_proposals(short)
     text = tmp_path / "text.npz"
-    text.write_text("no archive")
-    with pytest.raises(ProposalFileError, match="is no file of proposals"):
-        read_proposals(text)
+    for content, message in (
+        ("no archive", "is no file of proposals"),
+        ("<html>", r"text\.npz is an HTML page: download the file itself"),
+    ):
+        text.write_text(content)
+        with pytest.raises(ProposalFileError, match=message):
+            read_proposals(text)
 
 
-class Bomb:
-    """Makes a folder when it is unpickled."""
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_members_are_refused(path, method):
+    # 3 kB can become gigabytes.
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    with zipfile.ZipFile(path, "w") as archive:
+        del content["boxes"]
+        for name, array in content.items():
+            with archive.open(f"{name}.npy", "w") as stream:
+                np.save(stream, array)
+        archive.writestr("boxes.npy", b"0" * 1_000_000, compress_type=method)
+    for read in (read_proposals, read_proposal_index):
+        with pytest.raises(ProposalFileError, match=r"is compressed \('boxes\.npy'\)") as caught:
+            read(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
-    def __init__(self, path):
-        self.path = path
 
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
+def test_members_that_are_larger_than_the_file_are_refused(path):
+    content = path.read_bytes()
+    at = content.rindex(b"boxes.npy") - 46  # in the directory at the end
+    assert content[at : at + 4] == b"PK\x01\x02"
+    path.write_bytes(content[: at + 24] + b"\xff\xff\xff\x7f" + content[at + 28 :])
+    with pytest.raises(ProposalFileError, match="claims to hold more than its size"):
+        read_proposals(path)
 
 
-@pytest.mark.parametrize("name", ["bomb.pkl", "bomb.npz"])
-def test_a_pickle_is_not_opened_unless_asked_for(tmp_path, name):
-    file = tmp_path / name
-    file.write_bytes(pickle.dumps(Bomb(str(tmp_path / "exploded"))))
-    with pytest.raises(ProposalFileError, match=r"is a pickle, .*set allow_pickle=True"):
+@pytest.mark.parametrize("name", ["ids", "offsets", "boxes"])
+@pytest.mark.parametrize("shape", ["(10000000000,)", "(-1,)", "(10000000000, 0)"])
+@pytest.mark.parametrize("dtype", ["<i8", "|S0", "|O"])
+def test_an_array_takes_no_more_memory_than_the_file_has(path, name, shape, dtype):
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}}}".encode()
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in content.items():
+            with archive.open(f"{key}.npy", "w") as stream:
+                if key == name:
+                    stream.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+                else:
+                    np.save(stream, array)
+    tracemalloc.start()
+    with pytest.raises(ProposalFileError, match="does not add up"):
+        read_proposals(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_ids_beyond_int64_are_neither_read_nor_written(path, tmp_path):
+    with pytest.raises(ProposalFileError, match="image id 18446744073709551615 is beyond int64"):
+        ProposalFile.from_images(*images(ids=(1, 2**64 - 1, 3)))
+    file = tmp_path / "p.pkl"
+    content = {"ids": [-(2**70)], "boxes": [np.ones((1, 4))], "objectness_logits": [np.ones(1)]}
+    file.write_bytes(pickle.dumps(content))
+    with pytest.raises(ProposalFileError, match=f"{file} cannot be used: .*is beyond int64"):
         read_proposals(file)
-    assert not (tmp_path / "exploded").exists()
+
+
+def test_negative_ids_are_ids(tmp_path):
+    write_proposals(tmp_path / "p.npz", ProposalFile.from_images(*images(ids=(-1, 0, -(2**63)))))
+    assert read_proposals(tmp_path / "p.npz").of(-(2**63))[0].shape == (5, 4)
 
 
 def test_detectron2_reads_our_pickle_and_we_read_it(tmp_path):
@@ -220,14 +272,14 @@ def test_detectron2_reads_our_pickle_and_we_read_it(tmp_path):
     file = tmp_path / "p.pkl"
     write_proposals(file, ProposalFile.from_images(ids, boxes, logits), as_pickle=True)
     records = load_proposals_into_dataset([{"image_id": i} for i in ids], str(file))
-    found = read_proposals(file, allow_pickle=True)
+    found = read_proposals(file)
     for record in records:
         assert record["proposal_bbox_mode"] == BoxMode.XYXY_ABS
         np.testing.assert_array_equal(record["proposal_boxes"], found.of(record["image_id"])[0])
         np.testing.assert_array_equal(
             record["proposal_objectness_logits"], found.of(record["image_id"])[1]
         )
-    assert len(read_proposals(file, topk=2, allow_pickle=True).of(7)[0]) == 2
+    assert len(read_proposals(file, topk=2).of(7)[0]) == 2
 
 
 def test_pickles_of_other_modes_and_names_are_understood(tmp_path):
@@ -236,10 +288,10 @@ def test_pickles_of_other_modes_and_names_are_understood(tmp_path):
         "indexes": np.array([3]),
         "boxes": [np.array([[1.0, 2, 10, 20]])],
         "scores": [np.array([0.5])],
-        "bbox_mode": BoxMode.XYWH_ABS,
+        "bbox_mode": BoxMode.XYWH_ABS.value,
     }
     file.write_bytes(pickle.dumps(content))
-    found = read_proposals(file, allow_pickle=True)
+    found = read_proposals(file)
     assert found.of(3)[0].tolist() == [[1, 2, 11, 22]] and found.boxes.dtype == np.float32
 
 
@@ -253,16 +305,30 @@ def test_pickles_of_other_modes_and_names_are_understood(tmp_path):
             {"ids": [1], "boxes": [np.ones((2, 4))], "objectness_logits": [np.ones(3)]},
             "image 1 has boxes",
         ),
+        ({"ids": 1, "boxes": [], "objectness_logits": []}, "has no 'ids'"),
+        ({"ids": np.array(1), "boxes": [], "objectness_logits": []}, "has no 'ids'"),
+        ({"ids": ["\x1b"], "boxes": ["a"], "objectness_logits": [[[1], []]]}, "image \ufffd has"),
+        (
+            {"ids": [1], "boxes": [np.ones((1, 4))], "objectness_logits": [[1]], "bbox_mode": 4},
+            "boxes of mode 4, which is none of",
+        ),
+        (
+            # One array for all images.
+            {"ids": [*range(99)], "boxes": [MANY] * 99, "objectness_logits": [MANY[:, 0]] * 99},
+            "does not add up",
+        ),
+        (BoxMode.XYWH_ABS, "names detectron2.structures.boxes.BoxMode"),
     ],
 )
 def test_pickles_of_something_else_are_said(tmp_path, content, message):
     file = tmp_path / "p.pkl"
     file.write_bytes(pickle.dumps(content))
-    with pytest.raises(ProposalFileError, match=message):
-        read_proposals(file, allow_pickle=True)
+    with pytest.raises(ProposalFileError, match=message) as caught:
+        read_proposals(file)
+    assert str(file) in str(caught.value) and str(caught.value).isprintable()
     file.write_bytes(b"\x80 nothing")
     with pytest.raises(ProposalFileError, match="is damaged or no pickle"):
-        read_proposals(file, allow_pickle=True)
+        read_proposals(file)
 
 
 def test_the_ending_must_fit_the_format(tmp_path):

@@ -198,7 +198,7 @@ def test_detectron2_reads_the_pickle(dump, tiny_config, weights, tiny_data, tmp_
     path = dump_proposals(
         tiny_config("out"), weights, name, tmp_path / "p.pkl", device="cpu", as_pickle=True
     )
-    records = get_detection_dataset_with_proposals(name, path, allow_pickle=True)
+    records = get_detection_dataset_with_proposals(name, path)
     for record in records:
         np.testing.assert_array_equal(record["proposal_boxes"], found.of(record["image_id"])[0])
 

@@ -15,6 +15,4 @@ for loader in (dataloader.train, dataloader.test):
         proposal_files=None,
         filter_empty=loader.dataset.filter_empty,
         topk="${..mapper.precomputed_proposal_topk}",
-        # Detectron2's own files are pickles, which can run anything while they are read.
-        allow_pickle=False,
     )
