@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from detectron2.utils.file_io import PathManager
 
+from ..files.untrusted import open_archive
+
 KEY = "categories"  # of a checkpoint: {"names": [...], "ids": [...]}
 
 
@@ -35,6 +37,7 @@ def categories_of_file(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
         return (), ()
     try:
         local = PathManager.get_local_path(bare)
+        open_archive(local).close()  # which refuses what would take more memory than the file
         content = torch.load(local, map_location="cpu", weights_only=True, mmap=True)
     except Exception:  # each kind of address has its own, and a damaged file any
         return (), ()
