@@ -79,6 +79,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     # What it writes.
     "--output": {"metavar": "FILE", "help": "file to write"},
+    "--format": {"help": "form of the file (default: %(default)s)"},
     "--output-dir": {
         "metavar": "FOLDER",
         "help": "folder of checkpoints, metrics and results (default: train.output_dir)",

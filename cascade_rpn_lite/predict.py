@@ -47,11 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for the images and videos with boxes",
     )
     parser.add_argument("--json", metavar="FILE", help="file for the boxes")
-    parser.add_argument(
-        "--format",
-        choices=("coco-results", "coco-dataset"),
-        default="coco-results",
-        help="of that file (default: %(default)s)",
+    add_options(
+        parser, "--format", choices=["coco-results", "coco-dataset"], default="coco-results"
     )
     add_options(parser, "--top-k", default=100, help="maximum number of boxes per image "
         "(default: %(default)s)")  # fmt: skip

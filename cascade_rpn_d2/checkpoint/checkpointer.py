@@ -20,8 +20,8 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
+from ..files.atomic import remove_leftovers, write_atomically
 from ..files.download import local_path
-from .atomic import remove_leftovers, write_atomically
 from .state_dict import detectron2_content, prefix_of, remove_wrapper, require_tensors
 from .tensor_file import TensorFile, left_out_words, read_tensor_file
 from .torchvision import (

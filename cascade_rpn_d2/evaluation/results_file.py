@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..checkpoint.atomic import write_atomically
+from ..files.atomic import write_atomically
 
 
 def write_coco_results(path: str | os.PathLike[str], records: Iterable[Mapping[str, Any]]) -> int:
