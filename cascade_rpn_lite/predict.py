@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import add_options, add_overrides
+from .arguments import add_options, add_overrides, take_outside_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, "--weights")
     add_options(parser, "--input", required=True, help="images, folders, patterns, videos, or one "
         "images_dir:annotations.json")  # fmt: skip
+    add_options(parser, "--allow-outside-images")
     add_options(
         parser,
         "--output",
@@ -69,6 +70,7 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; returns 1 if nothing could be read."""
+    take_outside_images(args)
     from cascade_rpn_d2.engine.predict_files import predict_files
     from cascade_rpn_d2.engine.predict_inputs import find_inputs
     from cascade_rpn_d2.engine.predictor import load_predictor
