@@ -110,6 +110,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     # What it writes.
     "--output": {"metavar": "FILE", "help": "file to write"},
+    "--format": {"help": "form of the file (default: %(default)s)"},
     "--output-dir": {
         "metavar": "FOLDER",
         "help": "folder of checkpoints, metrics and results (default: train.output_dir)",
@@ -125,6 +126,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": positive,
         "metavar": "N",
         "help": "maximum number of boxes per image, the best",
+    },
+    "--max-detections": {
+        "type": positive,
+        "metavar": "N",
+        "help": "detections of an image that a detector keeps, also with --tta, and that its "
+        "evaluation counts (default: the config's, which is COCO's 100 as a rule)",
     },
     "--score-threshold": {
         "type": fraction,

@@ -66,8 +66,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "eval": Command(
             "eval",
             "Evaluate a config with trained weights",
-            "--config-file output/mine/config.yaml --weights output/mine/model_final.pth "
-            "--test-data photos:val.json",
+            "--config-file output/mine/config.yaml --weights output/mine/model_final.pth",
         ),
         "dump-proposals": Command(
             "dump_proposals",

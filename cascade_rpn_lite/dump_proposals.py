@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top-k",
         help="maximum number of proposals per image (default: all the generator gives)",
     )
-    parser.add_argument(
+    add_options(
+        parser,
         "--format",
         choices=["npz", "detectron2"],
         default="npz",

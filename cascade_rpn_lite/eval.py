@@ -1,12 +1,16 @@
 """Evaluate a config with trained weights: the zoo's, those of a file, or those of a run.
 
     cascade-rpn eval --config-file demo/cascade_rpn.py
+    cascade-rpn eval --config-file output/mine/config.yaml --weights output/mine/model_final.pth
     cascade-rpn eval --config-file output/mine/config.yaml --weights output/mine/model_final.pth \\
-        --test-data photos/val:val.json
+        --test-data photos/test:test.json --output-dir output/test
     cascade-rpn eval --config-file my_config.py --weights model_final.pth --tta \\
         "tta.min_sizes=[600,1000,1200]"
 
-The results are printed and written to <output folder>/evaluation.json, or evaluation_tta.json.
+The results are printed and written to <output folder>/evaluation.json, or evaluation_tta.json, and
+beside it what was found: coco_instances_results.json or coco_proposals_results.json, in the form of
+COCO's results. A run's config.yaml knows its test data; test data without annotations are predicted
+and written all the same.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_options(parser, "--test-proposals", help="likewise, to evaluate on")
     add_options(parser, "--train-data", "--test-data", "--allow-outside-images")
-    add_options(parser, *READING, "--no-check", "--output-dir")
+    add_options(parser, *READING, "--no-check", "--max-detections", "--output-dir")
     add(
         "--evaluate-before",
         action="store_true",
@@ -137,6 +137,7 @@ def run(args: argparse.Namespace) -> None:
         test_proposals=args.test_proposals,
         output_dir=args.output_dir,
         device="cpu" if args.num_gpus == 0 else None,
+        max_detections=args.max_detections,
         adapt=detector.adapt,
         check_images=not args.no_check,
     )

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -
     add_options(parser, "--tta", **({} if evaluates else {"help": _TTA_WITH_EVAL_ONLY}))
     add_options(parser, "--train-data", "--test-data", "--allow-outside-images")
     add_options(parser, *READING, "--no-check", "--train-proposals", "--test-proposals")
-    add_options(parser, "--output-dir", *LAUNCH)
+    add_options(parser, "--max-detections", "--output-dir", *LAUNCH)
     add_overrides(parser)
 
 
@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> None:
         device="cpu" if args.num_gpus == 0 else None,
         tta=args.tta,
         check_images=not args.no_check,
+        max_detections=args.max_detections,
     )
     if args.eval_only:
         evaluate_checkpoint(config, resume=args.resume, tta=args.tta)

@@ -1,6 +1,6 @@
 """Checkpoints: written so that they survive, loaded so that a wrong one is noticed."""
 
-from .atomic import write_atomically
+from ..files.atomic import write_atomically
 from .checkpointer import Checkpointer
 from .convert import (
     Conversion,

@@ -20,8 +20,8 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
+from ..files.atomic import remove_leftovers, write_atomically
 from ..files.download import local_path
-from .atomic import remove_leftovers, write_atomically
 from .state_dict import detectron2_content, prefix_of, remove_wrapper, require_tensors
 from .tensor_file import TensorFile, left_out_words, read_tensor_file
 from .torchvision import (
@@ -47,6 +47,9 @@ class Checkpointer(DetectionCheckpointer):
         tag_last: whether each file that is written becomes the one that :meth:`resume` reads.
         checkpointables: further objects with ``state_dict`` and ``load_state_dict``, stored under
             the names of these arguments.
+
+    Attributes:
+        extra: further values that :meth:`save` stores in every file.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Checkpointer(DetectionCheckpointer):
     ) -> None:
         super().__init__(model, save_dir, **checkpointables)
         self.tag_last = tag_last
+        self.extra: dict[str, Any] = {}
         self._strict = True
         self._path = ""
 
@@ -74,7 +78,7 @@ class Checkpointer(DetectionCheckpointer):
         self._refuse_non_finite(path)
         data = {"model": self.model.state_dict()}
         data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
-        data |= extra
+        data |= self.extra | extra
         remove_leftovers(self.save_dir)
         logger.info("Saving checkpoint to %s", path)
         write_atomically(path, lambda file: torch.save(data, file))

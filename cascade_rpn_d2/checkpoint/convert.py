@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .atomic import write_atomically
+from ..files.atomic import write_atomically
 from .dialects import dialect_of
 from .export import AUTHOR
 from .foreign_file import read_foreign_file, without_wrapper

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .atomic import write_atomically
+from ..files.atomic import write_atomically
 from .tensor_file import read_tensor_file
 
 AUTHOR = "cascade_rpn_d2"

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .atomic import write_atomically
+from ..files.atomic import write_atomically
 from .checkpointer import Checkpointer
 from .export import AUTHOR
 from .foreign_file import without_wrapper

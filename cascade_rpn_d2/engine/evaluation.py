@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import io
 import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from detectron2.config import instantiate
-from detectron2.evaluation import DatasetEvaluators, inference_on_dataset
+from detectron2.evaluation import (
+    COCOEvaluator,
+    DatasetEvaluator,
+    DatasetEvaluators,
+    inference_on_dataset,
+)
+from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
-from omegaconf import DictConfig, ListConfig
+from detectron2.utils.registry import locate
+from omegaconf import DictConfig, OmegaConf
 from tabulate import tabulate
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
+from ..config.max_detections import max_detections
+from ..evaluation import DetectionEvaluator, ProposalRecallEvaluator
 from .activity import activity_results, reset_activity
+from .categories import Categories, dataset_names, match_data
+from .labelled_images import classes_of, count_objects, load_records, objects_of
+from .processes import of_main_process
 from .proposal_data import check_proposals
 from .setup import prepare_run, require_registered
 from .tta import with_tta
@@ -26,35 +42,59 @@ logger = logging.getLogger(__name__)
 
 Results = dict[str, dict[str, float]]
 
+# How many images an evaluation is tried on.
+_TRIED = 32
 
-def evaluate(config: DictConfig, model: nn.Module, *, name: str = "evaluation") -> Results:
+
+def evaluate(
+    config: DictConfig,
+    model: nn.Module,
+    *,
+    name: str = "evaluation",
+    write_predictions: bool = True,
+) -> Results:
     """Run the evaluators of a config on its test data.
 
-    The results are logged as a table and written to ``<train.output_dir>/<name>.json``.
+    The results are logged as a table and written to ``<train.output_dir>/<name>.json``, and beside
+    it, in the form of COCO's results, what they are of: ``coco_instances_results<suffix>.json`` or
+    ``coco_proposals_results<suffix>.json``, where ``name`` is ``evaluation<suffix>``.
 
     Args:
         config: a training config.
         model: on the device it is to run on; its mode is restored.
         name: of the file, without its suffix.
+        write_predictions: False to write the results alone, and to leave out test data that have
+            no annotations to evaluate against.
 
     Returns:
         The metrics of each task, such as ``{"box_proposals": {"AR@100": ...}}``, and for a model
         with guided anchors ``"anchors"``, see :func:`.activity.activity_results`; empty without
-        test data or evaluator, and on other processes than the main one.
+        test data or evaluator, for test data without annotations, and on other processes than the
+        main one.
     """
     data = config.dataloader
     if data.get("test") is None or data.get("evaluator") is None:
         return {}
-    evaluator = instantiate(data.evaluator)
-    if isinstance(evaluator, ListConfig):
-        evaluator = DatasetEvaluators(list(evaluator))
+    folder = config.train.output_dir
+    options = {"output_dir": folder, "suffix": name.removeprefix("evaluation")}
+    evaluators = build_evaluators(config, **(options if write_predictions else {}))
+    # Those of other packages do not say.
+    measures = any(getattr(evaluator, "has_annotations", True) for evaluator in evaluators)
+    if not (measures or write_predictions):
+        return {}
     reset_activity(model)
-    results = inference_on_dataset(model, instantiate(data.test), evaluator)
+    results = inference_on_dataset(model, instantiate(data.test), DatasetEvaluators(evaluators))
+    if not measures:
+        logger.info(
+            "%s has no annotations: there is nothing to measure, what was found is written to %s.",
+            *(data.test.dataset.names, folder),
+        )
+        return {}
     results = {**results, **activity_results(model)}
     if not comm.is_main_process():
         return {}
     logger.info("Results on %s\n%s", data.test.dataset.names, results_table(results))
-    path = os.path.join(config.train.output_dir, f"{name}.json")
+    path = os.path.join(folder, f"{name}.json")
     write_results(results, path)
     logger.info("Results written to %s", path)
     return results
@@ -95,8 +135,172 @@ def evaluate_checkpoint(
         path = checkpointer.get_checkpoint_file()
     if not path:
         raise ValueError("There are no weights to evaluate: give --weights <file>.")
-    checkpointer.load(path, checkpointables=[])
+    content = checkpointer.load(path, checkpointables=[])
+    match_data(config, "test", Categories.from_checkpoint(content).names)
+    warn_of_many_objects(config)
     return evaluate(config, evaluated, name=name)
+
+
+def build_evaluators(config: DictConfig, **options: Any) -> list[DatasetEvaluator]:
+    """The evaluators of a config, which states one or a list of them.
+
+    Args:
+        config: a training config with ``dataloader.evaluator``.
+        options: arguments for those evaluators that take them and for which the config does not
+            state them.
+
+    Raises:
+        ValueError: if an evaluator cannot be built; says which and why.
+    """
+    plain = OmegaConf.to_container(config.dataloader.evaluator, resolve=True)
+    built = []
+    for node in plain if isinstance(plain, list) else [plain]:
+        target = node["_target_"]
+        target = locate(target) if isinstance(target, str) else target
+        taken = inspect.signature(target).parameters
+        more = {k: v for k, v in options.items() if k in taken and node.get(k) is None}
+        try:
+            evaluator = instantiate({**node, **more})
+        except (ValueError, OSError):
+            raise
+        except Exception as error:
+            raise _untried(node.get("dataset_name"), error) from error
+        _require_order(evaluator)
+        built.append(evaluator)
+    return built
+
+
+def _require_order(evaluator: DatasetEvaluator) -> None:
+    """Detectron2's own evaluator gives every AP the name that is in its place by the ids."""
+    if isinstance(evaluator, COCOEvaluator) and not isinstance(evaluator, DetectionEvaluator):
+        to_class = evaluator._metadata.get("thing_dataset_id_to_contiguous_id") or {}
+        classes = [to_class[id] for id in sorted(to_class)]
+        if classes != sorted(classes):
+            raise ValueError(
+                "The categories of the test data have another order than the classes of the model, "
+                f"which {type(evaluator).__name__} does not follow: have "
+                "cascade_rpn_d2.evaluation.DetectionEvaluator as dataloader.evaluator."
+            )
+
+
+def try_evaluation(config: DictConfig) -> frozenset[str] | None:
+    """Evaluate a few annotations as if a model had found them, before anything is trained.
+
+    A fault in the data that an evaluation stumbles over would otherwise be found after the
+    training. It takes about the time to read the annotation file. Call it in all processes.
+
+    Args:
+        config: a training config, whose test data are registered.
+
+    Returns:
+        The names of the metrics that evaluations will have, such as ``"bbox/AP"``, as
+        ``train.best_checkpoint.metric`` takes them. None if they cannot be known before: without
+        evaluation, for test data without annotations, with an evaluator that is neither of this
+        package nor Detectron2's of COCO, or for a model with masks or key points. What a model says
+        of itself (``"anchors/..."``) is not among them.
+
+    Raises:
+        ValueError: if the test data cannot be evaluated on.
+        OSError: if they cannot be read.
+    """
+    data = config.dataloader
+    if data.get("test") is None or data.get("evaluator") is None:
+        return None
+    return of_main_process(lambda: _try_evaluation(config))
+
+
+def _try_evaluation(config: DictConfig) -> frozenset[str] | None:
+    names = dataset_names(config, "test")
+    records = [record for name in names for record in load_records(name, ahead=True)]
+    with_objects = [record for record in records if count_objects(record)]
+    tried = with_objects[:: max(1, len(with_objects) // _TRIED)][:_TRIED] or records[:1]
+    heads = OmegaConf.select(config, "model.roi_heads") or {}
+    known = not any(heads.get(f"{kind}_head") for kind in ("mask", "keypoint"))
+    metrics: set[str] = set()
+    measures = False
+    with _quiet_evaluators():
+        for evaluator in build_evaluators(config, distributed=False):
+            if not _is_known(evaluator, config):
+                known = False  # nor is it known what it takes
+                continue
+            try:
+                metrics |= _metrics_of(evaluator, tried)
+            except Exception as error:  # pycocotools and NumPy raise nearly anything
+                raise _untried(", ".join(names), error) from error
+            measures = measures or getattr(evaluator, "has_annotations", True)
+    return frozenset(metrics) if known and measures else None
+
+
+def warn_of_many_objects(config: DictConfig) -> None:
+    """Say if an image of the data has more objects than detections of it count.
+
+    Args:
+        config: whose test data, or without an evaluation whose training data, are registered.
+    """
+    limit = max_detections(config)
+    if limit is None or not comm.is_main_process():
+        return
+    part = "train" if config.dataloader.get("evaluator") is None else "test"
+    for name in dataset_names(config, part):
+        counts = [count_objects(record) for record in load_records(name, ahead=True)]
+        most = max(counts)
+        if most > limit:
+            logger.warning(
+                "%d of the %d images of %s have more than %d objects, up to %d, but at most %d "
+                "detections of an image are kept and count: give --max-detections %d.",
+                *(sum(n > limit for n in counts), len(counts), name, limit, most, limit, most),
+            )
+
+
+def _is_known(evaluator: DatasetEvaluator, config: DictConfig) -> bool:
+    """Whether it is known what an evaluator takes, and gives for it."""
+    if isinstance(evaluator, COCOEvaluator):
+        detects = bool(config.model.get("roi_heads")) or "num_classes" in config.model
+        return detects and not evaluator._tasks
+    return isinstance(evaluator, ProposalRecallEvaluator)
+
+
+def _metrics_of(evaluator: Any, records: list[dict[str, Any]]) -> set[str]:
+    """The names of the results for a perfect model on a few images."""
+    evaluator.reset()
+    for record in records:
+        size = record["height"], record["width"]
+        boxes = Boxes(objects_of(record))
+        scores, classes = torch.ones(len(boxes)), classes_of(record)
+        output = {
+            "instances": Instances(size, pred_boxes=boxes, scores=scores, pred_classes=classes),
+            "proposals": Instances(size, proposal_boxes=boxes, objectness_logits=scores),
+        }
+        del output["proposals" if isinstance(evaluator, COCOEvaluator) else "instances"]
+        evaluator.process([record], [output])
+    if isinstance(evaluator, COCOEvaluator):
+        results = evaluator.evaluate(img_ids=[record["image_id"] for record in records])
+    else:
+        results = evaluator.evaluate()
+    return {f"{task}/{name}" for task, values in results.items() for name in values}
+
+
+@contextlib.contextmanager
+def _quiet_evaluators() -> Iterator[None]:
+    """Nothing is to be told of an evaluation that means nothing."""
+    loggers = [logging.getLogger(f"{name}.evaluation") for name in ("detectron2", __package__[:-7])]
+    levels = [x.level for x in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # of pycocotools
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+def _untried(dataset: Any, error: Exception) -> ValueError:
+    reason = (str(error).splitlines() or [""])[0]
+    return ValueError(
+        f"The test data '{dataset}' cannot be evaluated on ({type(error).__name__}: {reason}): "
+        "mend their annotations, or give others as --test-data."
+    )
 
 
 def results_table(results: Mapping[str, Mapping[str, float]]) -> str:

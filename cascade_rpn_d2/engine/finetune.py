@@ -21,11 +21,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ..checkpoint import Checkpointer
+from ..checkpoint.categories import categories_of_file
 from ..checkpoint.export import sha256_of
 from ..checkpoint.finetune import prepare_finetuning
 from ..config.finetune import regression_weights, take_over_detector
 from ..data.proposal_dataset import pair_with_files
 from ..model_zoo import find_weights, get_config, instantiate_model
+from .categories import Categories, take_over_classes
 from .dump_identity import digest, run_identity, weights_sha256
 from .evaluation import Results, evaluate
 from .image_options import read_alike
@@ -34,7 +36,7 @@ from .processes import of_main_process
 from .proposal_data import check_proposals, takes_proposals
 from .proposal_dump import dump_proposals
 from .run_once import claim, fingerprint, results_in, train_once
-from .setup import prepare_run
+from .setup import prepare_run, require_registered
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +119,7 @@ def finetune_with_proposals(
         OSError, FloatingPointError: as :func:`~.train_loop.train`.
     """
     _require_fast_rcnn(config)
+    _match_categories(config, detector)
     if evaluate_before:
         _require_generator(config, detector)
     folder = Path(config.train.output_dir)
@@ -147,6 +150,16 @@ def _require_fast_rcnn(config: DictConfig) -> None:
             "The config is not of Fast R-CNN on precomputed proposals: give one such as "
             "guided_anchoring/finetune_faster_rcnn_with_proposals_r50_fpn.py."
         )
+
+
+def _match_categories(config: DictConfig, detector: TrainedDetector) -> None:
+    """Have the data in the order of the detector's classes, which a fine-tuning keeps."""
+    known = Categories(*categories_of_file(detector.weights))
+    if not known.names and detector.config is not None:
+        known = Categories.from_config(detector.config)
+    for part in _parts(config):
+        require_registered(config, part)
+    take_over_classes(config, known.names)
 
 
 def _require_generator(config: DictConfig, detector: TrainedDetector) -> None:

@@ -15,25 +15,33 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ..data import find_dataset
+from ..data.categories import dataset_with_classes
 from ..data.image_file import DEFAULT_READER, ImageReader
 from ..data.records import read_ahead
-from ..model_zoo import InputFormat
+from .categories import Categories, dataset_names
+from .recorded_data import register_recorded
 
 
-def choose_dataset(config: DictConfig, data: str | None = None) -> str:
+def choose_dataset(config: DictConfig, data: str | None = None, *, by_class: bool = False) -> str:
     """The name of the dataset to look at.
 
     Args:
-        config: whose first test dataset is taken if no other is given.
+        config: whose first test dataset is taken if no other is given, registered as the config
+            records it.
         data: a registered dataset, or ``images_dir:annotations.json``, which is registered.
+        by_class: whether classes are compared, so that the dataset's must be the detector's; they
+            are matched by name.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or it has other categories.
         OSError: if the folder or the file cannot be read.
     """
     if data:
-        return find_dataset(data)
-    names = InputFormat.from_config(config).datasets
+        name = find_dataset(data)
+        classes = Categories.from_config(config).names if by_class else ()
+        return dataset_with_classes(name, classes, "--data") if classes else name
+    register_recorded(config, "test", "--data")
+    names = dataset_names(config, "test")
     if not names:
         raise ValueError("The config names no test data: give a dataset, or images_dir:file.json.")
     return names[0]
@@ -92,6 +100,11 @@ def objects_of(record: dict[str, Any]) -> Tensor:
 def classes_of(record: dict[str, Any]) -> Tensor:
     """The classes (g,) int64 of the objects of :func:`objects_of`."""
     return torch.tensor([a["category_id"] for a in _annotations(record)], dtype=torch.int64)
+
+
+def count_objects(record: dict[str, Any]) -> int:
+    """How many objects an image has; regions of a crowd are none."""
+    return len(_annotations(record))
 
 
 def _annotations(record: dict[str, Any]) -> list[dict[str, Any]]:

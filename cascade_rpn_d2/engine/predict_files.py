@@ -7,21 +7,20 @@ and counted; the rest is done.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from detectron2.structures import Instances
 from tqdm import tqdm
 
-from ..checkpoint import write_atomically
 from ..data.images import Frame, Source, count_frames, read_frames
 from ..visualization import draw_detections, draw_proposals
-from .output_files import prepare_file
 from .picture_writer import PictureWriter
+from .predict_inputs import Inputs
+from .prediction_file import Format, PredictionFile
 from .predictor import BatchPredictor, Categories
 
 
@@ -42,23 +41,25 @@ class Summary:
 
 def predict_files(
     predictor: BatchPredictor,
-    sources: Sequence[Source],
+    inputs: Inputs,
     output_dir: str | os.PathLike[str],
     *,
     json_path: str | os.PathLike[str] | None = None,
+    file_format: Format = "coco-results",
     batch_size: int = 1,
     score_threshold: float | None = None,
     top_k: int = 100,
     categories: Categories | None = None,
 ) -> Summary:
-    """Predict every frame of the sources, and write it with its boxes.
+    """Predict every frame of the inputs, and write it with its boxes.
 
     Args:
         predictor: gives proposals or instances.
-        sources: images and videos; an image becomes a picture, a video a video.
+        inputs: images and videos; an image becomes a picture, a video a video.
         output_dir: folder for the results, made if need be. A source keeps its name; names that
             would be equal get a number.
-        json_path: also write the boxes there, see :func:`coco_records`; its folder is made.
+        json_path: also write the boxes there, see :class:`.PredictionFile`; its folder is made.
+        file_format: of that file.
         batch_size: frames that are handed to the predictor at once.
         score_threshold: keep boxes of at least this score, in [0, 1]; by default 0.5 for
             detections and 0 for proposals.
@@ -69,15 +70,17 @@ def predict_files(
         Counts, and the errors of the sources that were skipped.
 
     Raises:
-        ValueError: if a result would replace one of the sources.
+        ValueError: if a result would replace one of the sources, or the boxes cannot be written in
+            that format.
         OSError: if a result cannot be written.
     """
     categories = categories or Categories()
+    sources = inputs.sources
     writer = PictureWriter(output_dir, sources)
+    file = None
     if json_path is not None:
-        prepare_file(json_path, "boxes.json")
+        file = PredictionFile(json_path, file_format, inputs, categories)
     summary = Summary()
-    records: list[dict[str, Any]] = []
     total = sum(count_frames(source) for source in sources)
     with tqdm(total=total, unit="image", disable=None) as bar, writer:
 
@@ -91,13 +94,12 @@ def predict_files(
                 summary.frames += 1
                 instances = best_instances(output, score_threshold, top_k)
                 summary.boxes += len(instances)
-                records += coco_records(instances, summary.frames, frame, categories)
+                if file is not None:
+                    file.add(frame, instances)
                 writer.write(frame, draw(frame, instances, categories))
                 bar.update()
-    if json_path is not None:
-        # One box a line: readable, and still small enough for many of them.
-        content = "[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n"
-        write_atomically(json_path, lambda file: file.write(content.encode()))
+    if file is not None:
+        file.write()
     return summary
 
 
@@ -126,36 +128,6 @@ def best_instances(output: dict[str, Any], score_threshold: float | None, top_k:
         least = 0.0 if score_threshold is None else score_threshold
     order = instances.scores.argsort(descending=True, stable=True)[:top_k]
     return instances[order[instances.scores[order] >= least]]
-
-
-def coco_records(
-    instances: Instances, image_id: int, frame: Frame, categories: Categories
-) -> list[dict[str, Any]]:
-    """The boxes of a frame in the form of COCO's results.
-
-    Args:
-        instances: as of :func:`best_instances`.
-        image_id: number of the image in the run, from 1.
-        frame: where they are from.
-        categories: ids of the classes; proposals, which have no class, get ``category_id`` 1.
-
-    Returns:
-        Dicts of ``image_id``, ``file_name`` (the path that was read), ``frame`` (of a video, from
-        0), ``category_id``, ``bbox`` (x, y, width, height in pixels) and ``score``.
-    """
-    place: dict[str, Any] = {"image_id": image_id, "file_name": frame.source.path.as_posix()}
-    if frame.source.is_video:
-        place["frame"] = frame.index
-    if instances.has("pred_classes"):
-        ids = [categories.id_of(index) for index in instances.pred_classes.tolist()]
-    else:
-        ids = [1] * len(instances)
-    records = []
-    boxes, scores = instances.pred_boxes.tensor.tolist(), instances.scores.tolist()
-    for (x1, y1, x2, y2), score, category in zip(boxes, scores, ids, strict=True):
-        bbox = [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)]
-        records.append({**place, "category_id": category, "bbox": bbox, "score": round(score, 6)})
-    return records
 
 
 def draw(frame: Frame, instances: Instances, categories: Categories) -> Any:

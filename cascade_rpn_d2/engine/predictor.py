@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..config.max_detections import USUAL, max_detections, set_max_detections
 from ..data import ImageReader
 from ..model_zoo import (
     InputFormat,
@@ -29,44 +28,9 @@ from ..model_zoo import (
     instantiate_model,
     require_images_suffice,
 )
+from .categories import Categories
 
-
-@dataclass(frozen=True)
-class Categories:
-    """The classes of a model.
-
-    Args:
-        names: of the classes 0, 1, ...; empty if they are not known.
-        ids: ids of the classes in the dataset's annotations; empty for 1, 2, ...
-    """
-
-    names: tuple[str, ...] = ()
-    ids: tuple[int, ...] = ()
-
-    @classmethod
-    def from_config(cls, config: DictConfig) -> Categories:
-        """The classes that a LazyConfig states as ``train.categories``, or else those of its first
-        test dataset, as far as its metadata are known.
-
-        None are known if the model has another number of classes: it is for other data.
-        """
-        stated = OmegaConf.select(config, "train.categories")
-        if stated:
-            return cls(tuple(c.name for c in stated), tuple(c.id for c in stated))
-        datasets = InputFormat.from_config(config).datasets
-        if not datasets:
-            return cls()
-        metadata = MetadataCatalog.get(datasets[0])
-        names = tuple(metadata.get("thing_classes") or ())
-        for key in ("model.num_classes", "model.roi_heads.num_classes"):
-            if OmegaConf.select(config, key) not in (None, len(names)):
-                return cls()
-        to_class = metadata.get("thing_dataset_id_to_contiguous_id") or {}
-        return cls(names, tuple(sorted(to_class, key=to_class.__getitem__)))
-
-    def id_of(self, index: int) -> int:
-        """The id in the annotations of a class."""
-        return self.ids[index] if index < len(self.ids) else index + 1
+__all__ = ["BatchPredictor", "Categories", "load_predictor"]
 
 
 class BatchPredictor:
@@ -163,6 +127,7 @@ def load_predictor(
     overrides: Sequence[str] = (),
     device: str | None = None,
     trained: bool = True,
+    at_least: int | None = None,
 ) -> tuple[BatchPredictor, Categories]:
     """The predictor of a config, and the classes that it predicts.
 
@@ -172,6 +137,8 @@ def load_predictor(
         overrides: ``key=value`` changes to the config.
         device: where to run; a GPU if there is one by default.
         trained: False to leave the model with the weights that it is built with.
+        at_least: how many detections of an image a detector must keep where its config says fewer;
+            not below the usual 100.
 
     Raises:
         ValueError: if config, overrides, device or weights do not exist or do not fit together, or
@@ -180,10 +147,16 @@ def load_predictor(
     """
     config = apply_overrides(get_config(config_file), overrides)
     require_images_suffice(config, config_file)
+    limit = max_detections(config)
+    if at_least is not None and limit is not None and at_least > max(limit, USUAL):
+        set_max_detections(config, at_least)
     where = choose_device(device)
     file = find_weights(config_file, weights) if trained else None
     model = instantiate_model(config, config_file)
+    categories = Categories.from_config(config)
     if file is not None:
-        Checkpointer(model).load(file, checkpointables=[])
-    predictor = BatchPredictor.from_config(model.to(where), config)
-    return predictor, Categories.from_config(config)
+        content = Checkpointer(model).load(file, checkpointables=[])
+        # The weights know better than the config that they are used with.
+        stated = Categories.from_checkpoint(content)
+        categories = stated if stated.names else categories
+    return BatchPredictor.from_config(model.to(where), config), categories

@@ -27,7 +27,6 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer
-from ..checkpoint.atomic import remove_leftovers
 from ..data import find_dataset
 from ..data.proposal_file import (
     ProposalFile,
@@ -37,6 +36,7 @@ from ..data.proposal_file import (
     write_proposals,
 )
 from ..evaluation import ProposalsOfDetector
+from ..files.atomic import remove_leftovers
 from ..model_zoo import choose_device, instantiate_model
 from .dump_identity import Identity, require_identity, run_identity
 from .image_options import check_dataset

@@ -106,6 +106,7 @@ def fingerprint(config: DictConfig) -> str:
     config = copy.deepcopy(config)
     config.train.output_dir, config.train.device = "", ""
     config.train.log_period, config.train.checkpointer = 0, {}
+    config.train.pop("datasets", None)
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "config.yaml")

@@ -15,12 +15,16 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, OmegaConf
 
 from ..config.files import save_config
+from ..config.max_detections import set_max_detections
 from ..data import find_dataset, num_classes
+from ..data.categories import dataset_with_classes
 from ..model_zoo import apply_overrides, find_weights, get_config
+from .categories import Categories, class_counts, dataset_names
 from .early_log import keep_records, write_kept_records
 from .image_options import check_image_files, require_reading_mapper
 from .labelled_images import load_records
 from .proposal_data import use_proposals
+from .recorded_data import record_data, register_recorded
 from .tta import use_default_tta
 
 logger = logging.getLogger(__name__)
@@ -41,6 +45,7 @@ def setup_config(
     output_dir: str | None = None,
     device: str | None = None,
     tta: bool = False,
+    max_detections: int | None = None,
     adapt: Callable[[DictConfig], None] | None = None,
     check_images: bool = True,
 ) -> DictConfig:
@@ -59,6 +64,8 @@ def setup_config(
         device: replaces ``train.device``.
         tta: for an evaluation with test-time augmentation: a config without ``tta`` gets that of
             ``common/tta.py``.
+        max_detections: how many detections of an image are kept and count, see
+            :func:`~..config.max_detections.set_max_detections`.
         adapt: changes the config in place before anything else does.
         check_images: look at all images of folders, see :func:`.image_options.check_image_files`.
 
@@ -87,6 +94,8 @@ def setup_config(
         config.train.init_checkpoint = find_weights(config_file, weights)
     if tta:
         use_default_tta(config)
+    if max_detections is not None:
+        set_max_detections(config, max_detections)
     use_data(config, train_data, test_data)
     use_proposals(config, "train", train_proposals, other_data=train_data is not None)
     use_proposals(config, "test", test_proposals, other_data=test_data is not None)
@@ -110,8 +119,8 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
         test_data: the same.
 
     Raises:
-        OSError, ValueError: if the data cannot be read, or if a detector's classes differ between
-            the two, or between ``test_data`` alone and the config.
+        OSError, ValueError: if the data cannot be read, or if a detector's classes have other names
+            in the two, or in ``test_data`` alone and the config. Their order and ids may differ.
     """
     train_name = find_dataset(train_data) if train_data else None
     if train_name:
@@ -119,16 +128,18 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
     test_name = find_dataset(test_data) if test_data else None
     if test_name:
         load_records(test_name, ahead=True)  # not there: a run would find out at its end
-    counted = [node for node in (config.model, config.model.get("roi_heads")) if _counts(node)]
-    if train_name and test_name and counted:
-        _require_equal_classes(train_name, test_name)
-    if train_name:
+    counted = class_counts(config)
+    categories = Categories.from_config(config)  # before the data that tell them are replaced
+    if train_data and train_name:
+        categories = Categories.from_dataset(train_name)
         config.dataloader.train.dataset.names = train_name
-        config.train.categories = _categories(train_name)
+        config.train.categories = categories.stated()
         for node in counted:
             node.num_classes = num_classes(train_name)
-    if test_name:
-        config.dataloader.test.dataset.names = test_name
+        record_data(config, train_name, train_data)
+    if test_data and test_name:
+        if counted and categories.names:
+            test_name = dataset_with_classes(test_name, categories.names, "--test-data")
         found = num_classes(test_name)
         for node in counted:
             if node.num_classes != found:
@@ -136,6 +147,14 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
                     f"--test-data has {found} classes but the model {node.num_classes}: give the "
                     "data it was trained on as --train-data too, or data with its classes."
                 )
+        config.dataloader.test.dataset.names = test_name
+        record_data(config, test_name, test_data)
+        if not MetadataCatalog.get(test_name).get("has_annotations", True):
+            logger.warning(
+                "--test-data has no annotations: there is nothing to measure, and what is found is "
+                "written at the end."
+            )
+            config.train.best_checkpoint = None
     elif train_name:
         logger.warning("No --test-data is given with --train-data: the run does not evaluate.")
         config.dataloader.evaluator = None  # the test mapper still tells how to predict
@@ -143,13 +162,14 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
 
 
 def require_registered(config: DictConfig, part: str) -> None:
-    """Check that the datasets of ``dataloader.train`` or ``dataloader.test`` are known.
+    """Check that the datasets of ``dataloader.train`` or ``dataloader.test`` are known, and
+    register those that the config records.
 
     Raises:
-        ValueError: names one that is not, such as that of a run on data from the command line.
+        ValueError: names one that is not known, or says why what is recorded cannot be used.
     """
-    names = OmegaConf.select(config, f"dataloader.{part}.dataset.names") or []
-    for name in [names] if isinstance(names, str) else names:
+    register_recorded(config, part)
+    for name in dataset_names(config, part):
         if name not in DatasetCatalog.list():
             raise ValueError(
                 f"No dataset is registered as '{name}', as dataloader.{part} of the config has it: "
@@ -231,8 +251,6 @@ def start_logging(folder: str | None = None) -> None:
         write_kept_records(_LOGGERS)
 
 
-def _counts(node: Any) -> bool:
-    return node is not None and "num_classes" in node
 
 
 def _require_objects(name: str) -> None:
@@ -243,25 +261,6 @@ def _require_objects(name: str) -> None:
         raise ValueError(
             f"None of the {len(records)} images of --train-data has a box to learn from: give data "
             "with annotations that are no crowds and not empty."
-        )
-
-
-def _categories(name: str) -> list[dict[str, Any]]:
-    metadata = MetadataCatalog.get(name)
-    to_index = metadata.get("thing_dataset_id_to_contiguous_id") or {}
-    ids = {index: id for id, index in to_index.items()}
-    return [{"id": ids.get(i, i + 1), "name": x} for i, x in enumerate(metadata.thing_classes)]
-
-
-def _require_equal_classes(train_name: str, test_name: str) -> None:
-    train = MetadataCatalog.get(train_name).thing_classes
-    test = MetadataCatalog.get(test_name).thing_classes
-    if train != test:
-        odd = sorted(set(train) ^ set(test))
-        what = f"'{odd[0]}' is in one only" if odd else "their order differs"
-        raise ValueError(
-            f"The categories of --train-data and --test-data differ ({what}): give both files the "
-            "same categories."
         )
 
 

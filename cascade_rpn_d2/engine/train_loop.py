@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer, write_atomically
-from .evaluation import Results, evaluate
+from .categories import adopt_categories, class_layers, run_categories
+from .evaluation import Results, evaluate, try_evaluation, warn_of_many_objects
 from .hooks import BestCheckpointer, MovingAverage
 from .proposal_data import check_proposals
 from .setup import prepare_run, require_registered
@@ -47,13 +48,18 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     Raises:
         TrainingDiverged: if a loss becomes NaN or infinite.
         OSError: if a file cannot be read or written.
-        ValueError: if a checkpoint is of another model, or files of proposals do not fit the data.
+        ValueError: if a checkpoint is of another model, files of proposals do not fit the data, or
+            the test data cannot be evaluated on.
     """
     require_registered(config, "train")
     if config.dataloader.get("evaluator") is not None:
         require_registered(config, "test")
     check_proposals(config, training=True)
+    last = _last_checkpoint(config.train.output_dir) if resume else ""
+    fresh = adopt_categories(config, last or config.train.init_checkpoint, resumed=bool(last))
+    try_evaluation(config)
     prepare_run(config)
+    warn_of_many_objects(config)
     options = config.train
     seed = comm.shared_random_seed() if options.seed is None else options.seed
     seed_everything(seed)
@@ -70,6 +76,7 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     )
     average = MovingAverage(model, options.ema.decay) if options.ema.enabled else None
     checkpointer = _checkpointer(options.output_dir, trainer, average)
+    checkpointer.extra = run_categories(config)
     resume = resume and _all_have_a_checkpoint(checkpointer)
     results: Results = {}
 
@@ -78,7 +85,14 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
         index = "final" if trainer.iter >= options.max_iter else f"{trainer.iter:07d}"
         _take_buffers_of_main_process(checkpointer.model)
         results.clear()
-        results.update(evaluate(config, checkpointer.model, name=f"evaluation_{index}"))
+        # What is found in the midst of a training is soon found better, and may be half a gigabyte.
+        found = evaluate(
+            config,
+            checkpointer.model,
+            name=f"evaluation_{index}",
+            write_predictions=index == "final",
+        )
+        results.update(found)
         return results
 
     periodic = hooks.PeriodicCheckpointer(checkpointer, **options.checkpointer)
@@ -101,7 +115,9 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
         start_iter = trainer.iter + 1
         periodic.recent_checkpoints = _numbered_checkpoints(options.output_dir)
     else:
+        layers = class_layers(config, model) if fresh else {}
         Checkpointer(model).load(options.init_checkpoint, strict=False)
+        model.load_state_dict(layers, strict=False)
         if average is not None:
             average.restart()
         start_iter = 0
@@ -136,6 +152,12 @@ def _checkpointer(folder: str, trainer: Trainer, average: MovingAverage | None) 
     return Checkpointer(average.model, folder, trainer=trainer, raw_model=trainer.model)
 
 
+def _last_checkpoint(folder: str) -> str:
+    """The file that a run is resumed from; empty if there is none."""
+    files = Checkpointer(nn.Module(), folder)
+    return files.get_checkpoint_file() if files.has_checkpoint() else ""
+
+
 def _all_have_a_checkpoint(checkpointer: Checkpointer) -> bool:
     found = comm.all_gather(checkpointer.has_checkpoint())
     if any(found) and not all(found):
@@ -153,6 +175,7 @@ def _best_checkpointer(config: DictConfig, checkpointer: Checkpointer) -> HookBa
         return None
     # Weights alone, and never what a run is resumed from.
     weights = Checkpointer(checkpointer.model, options.output_dir, tag_last=False)
+    weights.extra = checkpointer.extra
     return BestCheckpointer(weights, options.eval_period, best.metric, best.mode)
 
 

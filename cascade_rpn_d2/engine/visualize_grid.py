@@ -127,7 +127,7 @@ def visualize_scores(
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     config = model.config()
-    name = choose_dataset(config, data)
+    name = choose_dataset(config, data, by_class=True)
     records = load_records(name)[:max_images]
     predictor = model.load(device)
     found = score_detections(predictor, records, min_iou=min_iou)
@@ -173,7 +173,7 @@ def visualize_score_ious(
     model = choose_model(config_file, weights, overrides)
     picture = prepare_picture(output)
     values = prepare_file(picture.with_suffix(".json"), "scores.png")
-    name = choose_dataset(model.config(), data)
+    name = choose_dataset(model.config(), data, by_class=True)
     records = load_records(name)[:max_images]
     found = score_detections(model.load(device), records, min_iou=min_iou)
     quality = correlations(found)

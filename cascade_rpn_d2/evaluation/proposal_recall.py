@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,14 @@ from detectron2.data.datasets.coco import convert_to_coco_dict
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
-from detectron2.utils.logger import create_small_table
 
 from ..files.untrusted import read_json
 from .matching import AREA_RANGES, IOU_THRESHOLDS, count_found
+from .results_file import shortest, write_coco_results
 
 logger = logging.getLogger(__name__)
 
-RESULTS_FILE = "box_proposals_results.json"
+RESULTS_FILE = "coco_proposals_results"
 
 
 class ProposalRecallEvaluator(DatasetEvaluator):
@@ -32,6 +31,8 @@ class ProposalRecallEvaluator(DatasetEvaluator):
     Results are those of COCOeval with ``useCats=0``, but for NaN where that gives -1 and for
     annotations with id 0, which it never finds. Every ground truth of the dataset counts, also on
     images without a proposal and on images never processed; crowd regions neither count nor cost.
+    For test images whose file has no ``annotations``, or metadata ``has_annotations=False``, there
+    are no results; the proposals are written all the same.
 
     Args:
         dataset_name: a registered dataset; its metadata's ``json_file`` is the ground truth, or
@@ -39,7 +40,10 @@ class ProposalRecallEvaluator(DatasetEvaluator):
         limits: numbers of proposals per image to look at. Recall by object size is given for the
             smallest, as in the papers (Cascade RPN, section 5.1).
         distributed: collect from all processes. If False, evaluate what this process saw.
-        output_dir: folder for ``box_proposals_results.json``; None to write no file.
+        output_dir: folder for ``coco_proposals_results<suffix>.json``, as many proposals as the
+            largest of the limits in the form of COCO's results: ``category_id`` is 1, and ``score``
+            the sigmoid of the objectness. None writes none.
+        suffix: to the name of that file.
 
     Raises:
         ValueError: for limits that are not positive, or a dataset that is not registered.
@@ -51,6 +55,7 @@ class ProposalRecallEvaluator(DatasetEvaluator):
         limits: Sequence[int] = (100, 300, 1000),
         distributed: bool = True,
         output_dir: str | None = None,
+        suffix: str = "",
     ) -> None:
         self._limits = sorted({int(limit) for limit in limits})
         if not self._limits or self._limits[0] < 1:
@@ -59,14 +64,24 @@ class ProposalRecallEvaluator(DatasetEvaluator):
             raise ValueError(f"no dataset is registered as {dataset_name!r}: register it first.")
         self._dataset_name = dataset_name
         self._distributed = distributed
-        self._output_dir = output_dir
+        self._file = output_dir and os.path.join(output_dir, f"{RESULTS_FILE}{suffix}.json")
         self._truth: dict[Any, _ImageTruth] | None = None
+        self._has_annotations = True
         self._found: dict[Any, np.ndarray] = {}
+        # To be written: boxes XYWH and logits, (D, 5) float32 of each image.
+        self._kept: dict[Any, np.ndarray] = {}
 
     def reset(self) -> None:
         """Forget all proposals. The ground truth is read here, at the first call."""
         self._found = {}
+        self._kept = {}
         self._ground_truth()
+
+    @property
+    def has_annotations(self) -> bool:
+        """Whether there is something to evaluate against."""
+        self._ground_truth()
+        return self._has_annotations
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Match the proposals of some images.
@@ -104,17 +119,24 @@ class ProposalRecallEvaluator(DatasetEvaluator):
             boxes[:, 2:] -= boxes[:, :2]  # XYXY -> XYWH
             order = np.argsort(-scores, kind="stable")[: self._limits[-1]]
             self._found[image_id] = truth[image_id].match(boxes[order], self._limits)
+            if self._file:
+                kept = np.concatenate((boxes[order], scores[order, None]), axis=1)
+                self._kept[image_id] = kept.astype(np.float32)
 
     def evaluate(self) -> OrderedDict | None:
         """Average over the dataset.
 
         Returns:
             ``{"box_proposals": {"AR@100": ..., "ARs@100": ...}}`` in per cent, NaN where the
-            dataset has no object of that size; None in processes other than the first.
+            dataset has no object of that size; empty for a dataset without annotations; None in
+            processes other than the first.
         """
+        self._write()
         recalls = self.recalls()
         if recalls is None:
             return None
+        if not self.has_annotations:
+            return OrderedDict()
         recall = recalls.mean(axis=2)  # (A, M)
         results = {
             f"AR@{limit}": float(value)
@@ -123,12 +145,9 @@ class ProposalRecallEvaluator(DatasetEvaluator):
         for area, row in zip(list(AREA_RANGES)[1:], recall[1:], strict=True):
             results[f"AR{area[0]}@{self._limits[0]}"] = float(row[0])
         logger.info(
-            "Proposals on %s (%d images, %d objects):\n%s",
+            "Proposals were evaluated on %s: %d images, %d objects.",
             *(self._dataset_name, len(self._ground_truth()), self.num_objects),
-            create_small_table(results),
         )
-        if self._output_dir:
-            self._write(results)
         return OrderedDict(box_proposals=results)
 
     def recalls(self) -> np.ndarray | None:
@@ -172,14 +191,33 @@ class ProposalRecallEvaluator(DatasetEvaluator):
 
     def _ground_truth(self) -> dict[Any, _ImageTruth]:
         if self._truth is None:
-            self._truth = _load_truth(self._dataset_name)
+            content = _load_content(self._dataset_name)
+            stated = MetadataCatalog.get(self._dataset_name).get("has_annotations")
+            self._has_annotations = "annotations" in content if stated is None else stated
+            self._truth = _truth_of(content)
         return self._truth
 
-    def _write(self, results: dict[str, float]) -> None:
-        PathManager.mkdirs(self._output_dir)
-        valid = {key: None if np.isnan(value) else value for key, value in results.items()}
-        with PathManager.open(os.path.join(self._output_dir or "", RESULTS_FILE), "w") as file:
-            json.dump({"dataset": self._dataset_name, "box_proposals": valid}, file, indent=2)
+    def _write(self) -> None:
+        """Write the proposals of all processes in the first one."""
+        if not self._file:
+            return
+        parts = comm.gather(self._kept, dst=0) if self._distributed else [self._kept]
+        if not parts:  # another process than the first
+            return
+        os.makedirs(os.path.dirname(self._file), exist_ok=True)
+        # An image may have been given to several processes, to make their numbers equal.
+        kept = {image_id: part[image_id] for part in parts for image_id in part}
+        count = write_coco_results(self._file, _records(kept))
+        logger.info("%d proposals are written to %s.", count, self._file)
+
+
+def _records(proposals: dict[Any, np.ndarray]) -> Iterator[dict[str, Any]]:
+    for image_id, rows in proposals.items():
+        # In float64, where the scores of two proposals are only equal if their logits are.
+        scores = 1 / (1 + np.exp(-rows[:, 4].astype(np.float64)))
+        for row, score in zip(rows, scores, strict=True):
+            bbox = shortest(row[:4])
+            yield {"image_id": image_id, "category_id": 1, "bbox": bbox, "score": float(score)}
 
 
 class _ImageTruth:
@@ -208,15 +246,19 @@ class _ImageTruth:
         return count_found(ious, ~self.counts, self.crowd, limits)
 
 
-def _load_truth(dataset_name: str) -> dict[Any, _ImageTruth]:
-    """Ground truth per image id, also for images without an object."""
+def _load_content(dataset_name: str) -> dict[str, Any]:
+    """The annotation file of a dataset, or what it would hold."""
     json_file = MetadataCatalog.get(dataset_name).get("json_file")
     if json_file is None:
-        content = convert_to_coco_dict(dataset_name)
-    else:
-        if not PathManager.exists(json_file):
-            DatasetCatalog.get(dataset_name)  # a dataset that is made on first use
-        content = read_json(PathManager.get_local_path(json_file), allow_nan=True)
+        # Which leaves out an empty list of annotations.
+        return {"annotations": [], **convert_to_coco_dict(dataset_name)}
+    if not PathManager.exists(json_file):
+        DatasetCatalog.get(dataset_name)  # a dataset that is made on first use
+    return read_json(PathManager.get_local_path(json_file), allow_nan=True)
+
+
+def _truth_of(content: dict[str, Any]) -> dict[Any, _ImageTruth]:
+    """Ground truth per image id, also for images without an object."""
     # COCOeval takes the objects category by category, which decides between equal overlaps; and
     # leaves out those of unknown category.
     per_category: dict = defaultdict(list)

@@ -14,6 +14,10 @@ train = dict(
     # Classes of a detector, [{"id": ..., "name": ...}, ...], for those who predict with the run's
     # config.yaml; --train-data fills them in. None leaves them to the metadata of the test data.
     categories=None,
+    # Where data of the command line are, [{"name": ..., "data": "images_dir:annotations.json"},
+    # ...] with absolute paths, for those who evaluate with the run's config.yaml; --train-data and
+    # --test-data fill them in.
+    datasets=None,
     # "cuda" or "cpu"; --num-gpus 0 sets "cpu".
     device="cuda",
     # Iterations between two lines of metrics.

@@ -147,7 +147,8 @@ def test_every_command_that_takes_data_can_be_asked_for_images_outside_its_folde
     data = {"--train-data", "--test-data", "--data"}
     for name, parser in parsers().items():
         options = set(options_of(parser))
-        assert ("--allow-outside-images" in options) == bool(options & data), name
+        takes = bool(options & data) or name == "predict"  # as its --input
+        assert ("--allow-outside-images" in options) == takes, name
 
 
 def test_images_outside_the_folder_are_opened_when_asked(tmp_path):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from cascade_rpn_d2 import engine, model_zoo
 from cascade_rpn_lite.cli import main
@@ -62,3 +63,21 @@ def test_it_evaluates(repository, tmp_path, monkeypatch):
     words = ["--config-file", TINY, "--weights", weights, "--test-data", data, "--num-gpus", "0"]
     assert main(["eval", *words, "--output-dir", str(tmp_path / "out")]) == 0
     assert "AR@100" in json.loads((tmp_path / "out/evaluation.json").read_text())["box_proposals"]
+
+
+def test_the_config_of_a_run_knows_its_test_data(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(repository)
+    data = write_dataset(tmp_path / "data", images=2)
+    run, out = str(tmp_path / "run"), str(tmp_path / "out")
+    words = ["--train-data", data, "--test-data", data, "--num-gpus", "0", "--output-dir", run]
+    assert main(["train", "--config-file", TINY, *words, "train.max_iter=1"]) == 0
+    name = MetadataCatalog.get(DatasetCatalog.list()[-1]).name
+    DatasetCatalog.remove(name)
+    MetadataCatalog.remove(name)
+    words = ["--config-file", f"{run}/config.yaml", "--weights", f"{run}/model_final.pth"]
+    assert main(["eval", *words, "--num-gpus", "0", "--output-dir", out]) == 0
+    final, again = (
+        json.loads((tmp_path / file).read_text())
+        for file in ("run/evaluation_final.json", "out/evaluation.json")
+    )
+    assert again == final

@@ -10,9 +10,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from detectron2.data import MetadataCatalog
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_lite.cli import main
+from tests.engine.tiny_data import write_dataset
+
+CLASSES = tuple(MetadataCatalog.get("coco_2017_val").thing_classes)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,30 @@ def test_a_detector_draws_classes(repository, photos, tmp_path):
     assert main(arguments(config_file, str(weights), tmp_path, *more)) == 0
     records = json.loads((tmp_path / "b.json").read_text())
     assert records and all(1 <= r["category_id"] <= 90 for r in records)
+
+
+def test_ids_are_those_of_an_annotation_file_and_a_dataset_is_data_again(
+    repository, tmp_path, capsys, refused
+):
+    """What is predicted is right when it is evaluated as the annotations of the same images."""
+    config_file = str(repository / "tests/tiny_configs/tiny_faster_rcnn_run.py")
+    model = model_zoo.get(config_file, device="cpu")
+    torch.save(model.state_dict(), weights := tmp_path / "w.pth")
+    spec = write_dataset(tmp_path / "data", images=3, classes=CLASSES)
+    more = ("--score-threshold", "0", "--top-k", "5", "--json", tmp_path / "r.json")
+    given = arguments(config_file, str(weights), tmp_path, "--input", spec, *more)
+    assert main(given) == 0
+    assert {r["image_id"] for r in json.loads((tmp_path / "r.json").read_text())} == {0, 1, 2}
+    assert main([*given, "--format", "coco-dataset"]) == 0
+    data = f"{tmp_path / 'data/images'}:{tmp_path / 'r.json'}"
+    assert data in capsys.readouterr().out
+    words = ["--config-file", config_file, "--weights", str(weights), "--test-data", data]
+    out = ["--output-dir", str(tmp_path / "eval"), "--num-gpus", "0", "--max-detections", "5"]
+    assert main(["eval", *words, *out]) == 0
+    results = json.loads((tmp_path / "eval/evaluation.json").read_text())
+    assert results["bbox"]["AP"] == pytest.approx(100)
+    given = arguments(config_file, str(weights), tmp_path, "--input", spec)
+    assert "give --json too" in refused(*given, "--format", "coco-dataset")
 
 
 def test_overrides_follow_the_options(config_file, weights, photos, tmp_path, capsys):

@@ -2,20 +2,53 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from detectron2.config import instantiate
-from omegaconf import OmegaConf
+from detectron2.data import MetadataCatalog
+from omegaconf import DictConfig, OmegaConf
 
 from cascade_rpn_d2.checkpoint import Checkpointer
-from cascade_rpn_d2.engine import evaluate, evaluate_checkpoint
-from cascade_rpn_d2.engine.evaluation import results_table, write_results
+from cascade_rpn_d2.config.max_detections import set_max_detections
+from cascade_rpn_d2.engine import evaluate, evaluate_checkpoint, setup_config, train
+from cascade_rpn_d2.engine.evaluation import (
+    results_table,
+    try_evaluation,
+    warn_of_many_objects,
+    write_results,
+)
+from cascade_rpn_d2.engine.setup import start_logging, use_data
+from tests.engine.tiny_data import write_dataset
+from tests.engine.tiny_models import tiny_config_file
 
 RESULTS = {
     "box_proposals": {"AR@100": 61.1, "ARl@100": math.nan},
     "bbox": {"AP": 40.5, "AP-cat": 1},
 }
+
+
+@pytest.fixture
+def tiny_detector(tmp_path) -> Callable[..., DictConfig]:
+    """Makes configs of the tiny detector on images of its own: ``tiny_detector("x", ("cat",))``."""
+
+    def make(folder: str, classes: tuple[str, ...], *overrides: str) -> DictConfig:
+        data = write_dataset(tmp_path / folder / "data", classes=classes)
+        config = setup_config(
+            tiny_config_file("tiny_faster_rcnn_run"),
+            overrides,
+            train_data=data,
+            test_data=data,
+            output_dir=str(tmp_path / folder / "out"),
+            device="cpu",
+        )
+        config.dataloader.evaluator._target_ = "cascade_rpn_d2.evaluation.DetectionEvaluator"
+        return config
+
+    return make
 
 
 def test_the_table_has_a_line_a_task_and_no_single_classes():
@@ -94,3 +127,103 @@ def test_the_checkpoint_of_another_model_is_not_evaluated(tiny_config, tmp_path)
     config.train.init_checkpoint = str(tmp_path / "out" / "backbone.pth")
     with pytest.raises(ValueError, match="of another model .* keys are missing: .*unexpected"):
         evaluate_checkpoint(config)
+
+
+def test_an_evaluation_that_is_tried_tells_its_metrics(tiny_config, tiny_detector, tmp_path, capfd):
+    config = tiny_config("out")
+    names = try_evaluation(config)
+    (tmp_path / "out").mkdir()
+    results = evaluate(config, instantiate(config.model))
+    assert names == {f"{task}/{name}" for task, values in results.items() for name in values}
+    capfd.readouterr()
+    detector = tiny_detector("detector", ("cat", "dog"))
+    assert {"bbox/AP", "bbox/AP90", "bbox/AP-dog"} <= try_evaluation(detector)
+    assert capfd.readouterr().out == ""
+    for change in ("evaluator", "test"):
+        detector.dataloader[change] = None
+        assert try_evaluation(detector) is None
+
+
+def test_an_evaluation_writes_what_was_found_beside_its_metrics(
+    tiny_config, tiny_detector, tmp_path, capfd
+):
+    config = tiny_config("out")
+    (tmp_path / "out").mkdir()
+    model = instantiate(config.model)
+    evaluate(config, model, name="evaluation_0000003", write_predictions=False)
+    start_logging(None)
+    evaluate(config, model, name="evaluation_final")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "coco_proposals_results_final.json",
+        "evaluation_0000003.json",
+        "evaluation_final.json",
+    ]
+    found = json.loads((tmp_path / "out/coco_proposals_results_final.json").read_text())
+    assert {record["image_id"] for record in found} == set(range(5))
+    assert capfd.readouterr().out.count("AR@1000") == 1  # in one table
+
+    detector = tiny_detector("detector", ("cat", "dog"))
+    evaluate(detector, instantiate(detector.model))
+    found = json.loads((tmp_path / "detector/out/coco_instances_results.json").read_text())
+    assert found and {record["category_id"] for record in found} <= {1, 2}
+    assert capfd.readouterr().out.count("AP50") == 1
+
+
+def test_test_images_without_annotations_are_predicted_and_said_to_be(
+    tiny_detector, tmp_path, caplog
+):
+    config = tiny_detector("out", ("cat", "dog"))
+    spec = write_dataset(tmp_path / "test", classes=("cat", "dog"))
+    file = Path(spec.rpartition(":")[2])
+    content = json.loads(file.read_text())
+    del content["annotations"]
+    file.write_text(json.dumps(content))
+    use_data(config, None, spec)
+    assert try_evaluation(config) is None
+    model = instantiate(config.model)
+    assert evaluate(config, model, write_predictions=False) == {}
+    assert not (tmp_path / "out/out").exists()
+    with caplog.at_level("INFO", "cascade_rpn_d2"):
+        assert evaluate(config, model) == {}
+    assert "has no annotations: there is nothing to measure" in caplog.text
+    (file,) = (tmp_path / "out/out").iterdir()
+    assert json.loads(file.read_text())
+
+
+def test_metrics_that_cannot_be_known_before_are_none(tiny_detector):
+    config = tiny_detector("masks", ("cat",))
+    config.model.roi_heads.mask_head = {"of": "some kind"}
+    assert try_evaluation(config) is None
+    config = tiny_detector("foreign", ("cat",))
+    config.dataloader.evaluator = OmegaConf.create(
+        {"_target_": _Constant}, flags={"allow_objects": True}
+    )
+    assert try_evaluation(config) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("id", "a1"), ("area", "large"), ("bbox", "none")], ids=lambda x: x
+)
+def test_data_that_cannot_be_evaluated_on_are_refused_before_training(tiny_detector, key, value):
+    config = tiny_detector("faulty", ("cat", "dog"))
+    name = config.dataloader.test.dataset.names
+    file = Path(MetadataCatalog.get(name).json_file)
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        annotation[key] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"The test data '{name}' cannot be evaluated on .*: mend"):
+        train(config)
+    assert not Path(config.train.output_dir).exists()
+
+
+def test_more_objects_than_detections_that_count_are_said_at_the_start(tiny_detector, caplog):
+    for limit, said in ((2, True), (3, False)):
+        caplog.clear()
+        config = tiny_detector(f"limit_{limit}", ("cat", "dog"))
+        set_max_detections(config, limit)
+        warn_of_many_objects(config)
+        sentence = (
+            "5 of the 5 images of annotations_.* have more than 2 objects, up to 3, .*tions 3"
+        )
+        assert bool(re.search(sentence, caplog.text)) == said, caplog.text

@@ -12,8 +12,9 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import nn
 
-from cascade_rpn_d2.data.images import Frame, Source, find_sources, read_video
-from cascade_rpn_d2.engine.predict_files import best_instances, coco_records, predict_files
+from cascade_rpn_d2.data.images import read_video
+from cascade_rpn_d2.engine.predict_files import best_instances, predict_files
+from cascade_rpn_d2.engine.predict_inputs import find_inputs
 from cascade_rpn_d2.engine.predictor import BatchPredictor, Categories
 
 GREY = np.full((160, 240, 3), 128, np.uint8)
@@ -44,9 +45,12 @@ class Fixed(nn.Module):
 def run(tmp_path):
     def predict(*inputs, **options):
         predictor = BatchPredictor(Fixed())
-        sources = find_sources(inputs)
         return predict_files(
-            predictor, sources, tmp_path / "out", json_path=tmp_path / "new/boxes.json", **options
+            predictor,
+            find_inputs(inputs),
+            tmp_path / "out",
+            json_path=tmp_path / "new/boxes.json",
+            **options,
         )
 
     return predict
@@ -138,15 +142,15 @@ def test_an_input_is_never_replaced(tmp_path, run):
 
 
 def test_outputs_that_cannot_be_written_are_found_out_first(tmp_path):
-    sources = find_sources([write(tmp_path / "a.png")])
+    inputs = find_inputs([write(tmp_path / "a.png")])
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="Cannot make the output folder .*file"):
-        predict_files(BatchPredictor(Fixed()), sources, tmp_path / "file")
+        predict_files(BatchPredictor(Fixed()), inputs, tmp_path / "file")
     with pytest.raises(OSError, match="it is a folder, give a file name"):
-        predict_files(BatchPredictor(Fixed()), sources, tmp_path / "out", json_path=tmp_path)
+        predict_files(BatchPredictor(Fixed()), inputs, tmp_path / "out", json_path=tmp_path)
     with pytest.raises(OSError, match="Cannot make the folder of .*file/b.json"):
         predict_files(
-            BatchPredictor(Fixed()), sources, tmp_path / "out", json_path=tmp_path / "file/b.json"
+            BatchPredictor(Fixed()), inputs, tmp_path / "out", json_path=tmp_path / "file/b.json"
         )
 
 
@@ -162,15 +166,6 @@ def test_proposals_are_scored_by_the_sigmoid_of_their_objectness():
     kept = best_instances({"proposals": proposals()}, None, 100)
     torch.testing.assert_close(kept.scores, torch.tensor([2.0, 0.5, -1.0]).sigmoid())
     assert not kept.has("pred_classes")
-    frame = Frame(Source(Path("in/a.png"), Path("a.png")), 0, GREY)
-    first = coco_records(kept, 4, frame, Categories())[0]
-    assert first == {
-        "image_id": 4,
-        "file_name": "in/a.png",
-        "category_id": 1,
-        "bbox": [1.0, 2.0, 10.0, 20.0],
-        "score": pytest.approx(0.880797, abs=1e-6),
-    }
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,10 @@ def test_categories_of_other_data_are_not_made_up(repository):
         assert Categories.from_config(config) == Categories()
     finally:
         MetadataCatalog.remove("a_dataset_nobody_has")
+
+
+def test_a_detector_keeps_as_many_detections_as_are_asked_for(repository):
+    file = str(repository / "tests/tiny_configs/tiny_faster_rcnn.py")
+    for asked, kept in ((None, 100), (50, 100), (300, 300)):
+        predictor, _ = load_predictor(file, trained=False, at_least=asked, device="cpu")
+        assert predictor.model.roi_heads.box_predictor.test_topk_per_image == kept

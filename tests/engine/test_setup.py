@@ -12,9 +12,11 @@ from omegaconf import OmegaConf
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.data import num_classes
 from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
+from cascade_rpn_d2.engine.evaluation import try_evaluation
+from cascade_rpn_d2.engine.labelled_images import choose_dataset
 from cascade_rpn_d2.engine.predictor import Categories
 from cascade_rpn_d2.engine.proposal_data import use_proposals
-from cascade_rpn_d2.engine.setup import check_train, prepare_run, use_data
+from cascade_rpn_d2.engine.setup import check_train, prepare_run, require_registered, use_data
 from tests.engine.conftest import TINY_CONFIG
 from tests.engine.tiny_data import write_dataset
 
@@ -178,6 +180,31 @@ def test_data_that_this_process_does_not_know_are_asked_for(tiny_config, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+def test_a_config_of_a_run_knows_its_data(tiny_config, tmp_path):
+    config = tiny_config("run")
+    prepare_run(config)
+    again = setup_config(str(tmp_path / "run/config.yaml"))
+    for part in ("train", "test"):
+        name = again.dataloader[part].dataset.names
+        DatasetCatalog.pop(name, None)
+        MetadataCatalog.pop(name, None)
+        require_registered(again, part)
+        assert len(DatasetCatalog.get(name)) == 5
+    assert choose_dataset(again) == again.dataloader.test.dataset.names
+
+
+def test_recorded_data_that_are_gone_are_asked_for(tiny_config, tmp_path):
+    spec = folder(tmp_path / "data", "box")
+    config = setup_config(TINY_CONFIG, test_data=spec, output_dir=str(tmp_path / "run"))
+    DatasetCatalog.pop(config.dataloader.test.dataset.names)
+    (tmp_path / "data/annotations.json").unlink()
+    config.train.init_checkpoint = "weights.pth"
+    with pytest.raises(ValueError, match=r"cannot be used \(.*json does not exist.*--test-data "):
+        evaluate_checkpoint(config)
+    with pytest.raises(ValueError, match=r"cannot be used \(.*json does not exist.*--data images"):
+        choose_dataset(config)
+
+
 def test_weights_to_start_from_are_there(tmp_path):
     (tmp_path / "w.pth").touch()
     weights = str(tmp_path / "w.pth")
@@ -210,9 +237,18 @@ def test_classes_that_a_detector_does_not_have_are_refused(detector, tmp_path):
     train, other = folder(tmp_path / "train", "cat", "dog"), folder(tmp_path / "o", "cat", "cow")
     with pytest.raises(ValueError, match="'cow' is in one only"):
         use_data(detector, train, other)
-    swapped = folder(tmp_path / "swapped", "dog", "cat")
-    with pytest.raises(ValueError, match="their order differs"):
-        use_data(detector, train, swapped)
+    use_data(detector, train, None)
+    with pytest.raises(ValueError, match="'cow' is in one only"):  # the run knows its names
+        use_data(detector, None, other)
+
+
+def test_test_data_are_matched_to_the_classes_by_name(detector, tmp_path):
+    train = folder(tmp_path / "train", "cat", "dog")
+    use_data(detector, train, folder(tmp_path / "swapped", "dog", "cat"))
+    name = detector.dataloader.test.dataset.names
+    assert MetadataCatalog.get(name).thing_classes == ["cat", "dog"]
+    assert {a["category_id"] for a in DatasetCatalog.get(name)[0]["annotations"]} == {1}
+    assert detector.dataloader.evaluator.dataset_name == name
 
 
 def test_an_output_folder_that_cannot_be_made_is_said(tiny_config, tmp_path):
@@ -277,3 +313,15 @@ def test_other_data_do_not_keep_the_proposals_of_the_configs(tmp_path):
     use_data(config, folder(tmp_path / "train", "cat"), None)
     with pytest.raises(ValueError, match=r"No file of proposals .*give it as --train-proposals"):
         train(config)
+
+
+def test_test_images_without_annotations_leave_no_best_checkpoint(tmp_path, caplog):
+    spec = folder(tmp_path / "test", "cat")
+    file = Path(spec.rpartition(":")[2])
+    content = json.loads(file.read_text())
+    del content["annotations"]
+    file.write_text(json.dumps(content))
+    config = setup_config(TINY_CONFIG, test_data=spec)
+    assert config.train.best_checkpoint is None
+    assert "--test-data has no annotations: there is nothing to measure" in caplog.text
+    assert try_evaluation(config) is None

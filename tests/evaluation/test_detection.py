@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from cascade_rpn_d2.evaluation import DetectionEvaluator
-from cascade_rpn_d2.evaluation.detection import precision_at
+from cascade_rpn_d2.evaluation.detection import RESULTS_FILE, precision_at
 
 NAME = "detection_test"
 # The width of the detection of every object by that of the object: their IoU.
@@ -43,16 +44,18 @@ def dataset(tmp_path):
     MetadataCatalog.remove(NAME)
 
 
-def evaluate(name: str, ious=IOUS, columns=(0.6, 0.7, 0.8, 0.9)) -> dict[str, float]:
+def evaluate(
+    name: str, ious=IOUS, columns=(0.6, 0.7, 0.8, 0.9), *, category: int = 0, **options
+) -> dict[str, float]:
     boxes = [[120 * i, 0, 120 * i + 100 * iou, 100] for i, iou in enumerate(ious)]
     found = Instances((100, 500))
     found.pred_boxes = Boxes(torch.tensor(boxes).view(-1, 4))
     found.scores = torch.linspace(0.5, 0.9, len(boxes))
-    found.pred_classes = torch.zeros(len(boxes), dtype=torch.int64)
-    evaluator = DetectionEvaluator(name, ious=columns)
+    found.pred_classes = torch.full((len(boxes),), category)
+    evaluator = DetectionEvaluator(name, ious=columns, **options)
     evaluator.reset()
     evaluator.process([{"image_id": 1}], [{"instances": found}])
-    return evaluator.evaluate()["bbox"]
+    return evaluator.evaluate().get("bbox", {})
 
 
 def precision(share: float) -> float:
@@ -82,6 +85,62 @@ def test_an_iou_that_coco_does_not_evaluate_is_refused(dataset, iou):
 
 def test_no_detections(dataset):
     assert math.isnan(evaluate(dataset, ious=())["AP90"])
+
+
+def test_the_detections_are_written_in_the_form_of_cocos_results(dataset, tmp_path):
+    results = evaluate(dataset, output_dir=str(tmp_path / "new"), suffix="_tta")
+    (file,) = (tmp_path / "new").iterdir()
+    assert file.name == f"{RESULTS_FILE}_tta.json"
+    records = json.loads(file.read_text())
+    assert records[0] == {"image_id": 1, "category_id": 1, "bbox": [0, 0, 55, 100], "score": 0.5}
+    truth = COCO(MetadataCatalog.get(dataset).json_file)
+    evaluation = COCOeval(truth, truth.loadRes(str(file)), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert 100 * evaluation.stats[0] == results["AP"]
+
+
+def test_test_images_without_annotations_have_detections_and_no_results(dataset, tmp_path):
+    MetadataCatalog.get(dataset).has_annotations = False
+    assert evaluate(dataset, output_dir=str(tmp_path)) == {}
+    assert len(json.loads((tmp_path / f"{RESULTS_FILE}.json").read_text())) == len(IOUS)
+
+
+def test_a_class_that_the_data_do_not_have_is_refused(dataset, tmp_path):
+    with pytest.raises(ValueError, match="found class 2, but its test data have 1 classes"):
+        evaluate(dataset, category=2, output_dir=str(tmp_path))
+
+
+def test_categories_have_their_own_precision_in_whatever_order_the_classes_are(dataset, capsys):
+    metadata = MetadataCatalog.get(dataset)
+    content = json.loads(Path(metadata.json_file).read_text())
+    content["categories"] = [{"id": 1, "name": "cell"}, {"id": 2, "name": "virus"}]
+    content["annotations"][3]["category_id"] = 2
+    Path(metadata.json_file).write_text(json.dumps(content))
+    MetadataCatalog.remove(dataset)
+    MetadataCatalog.get(dataset).set(
+        json_file=metadata.json_file,
+        thing_classes=["virus", "cell"],
+        thing_dataset_id_to_contiguous_id={1: 1, 2: 0},
+    )
+    results = evaluate(dataset, ious=(1, 1, 1), category=1)
+    assert (results["AP-cell"], results["AP-virus"]) == (pytest.approx(100), 0)
+    assert capsys.readouterr().out == ""
+
+
+def test_more_than_a_hundred_objects_can_be_counted(dataset):
+    """Of an image with 200 objects the best 100 detections find half, unless more may count."""
+    file = Path(MetadataCatalog.get(dataset).json_file)
+    content = json.loads(file.read_text())
+    first = content["annotations"][0]
+    content["annotations"] = [
+        {**first, "id": i + 1, "bbox": [120 * i, 0, 100, 100]} for i in range(200)
+    ]
+    file.write_text(json.dumps(content))
+    assert evaluate(dataset, [1] * 200)["AP"] == pytest.approx(precision(0.5))
+    assert evaluate(dataset, [1] * 200, max_dets_per_image=200)["AP90"] == pytest.approx(100)
+    assert evaluate(dataset, [1] * 200, max_dets_per_image=200)["AP"] == pytest.approx(100)
 
 
 def test_columns_are_those_of_coco(shared_dir, capsys):

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import io
 import json
-import logging
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -71,6 +70,11 @@ def cocoeval(content: dict, outputs: dict, limits=LIMITS) -> dict:
             results.append(
                 {"image_id": image_id, "category_id": 1, "bbox": box, "score": score},
             )
+    return cocoeval_of(content, results, limits)
+
+
+def cocoeval_of(content: dict, results: list[dict], limits=LIMITS) -> dict:
+    """The evaluation of COCO's results by pycocotools."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = copy.deepcopy(content)
@@ -143,13 +147,17 @@ def assert_equal(ours: dict, expected: dict) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_random_cases(register, seed):
+def test_random_cases(register, seed, tmp_path):
     rng = np.random.default_rng(seed)
     content = random_content(rng)
     outputs = random_outputs(rng, content, count=60)
     register(content)
     limits = (2, 10, 40)
-    assert_equal(evaluate(outputs, limits=limits), cocoeval(content, outputs, limits))
+    options = {"output_dir": str(tmp_path / "out"), "suffix": "_x"}
+    expected = cocoeval(content, outputs, limits)
+    assert_equal(evaluate(outputs, limits=limits, **options), expected)
+    written = json.loads((tmp_path / "out" / f"{RESULTS_FILE}_x.json").read_text())
+    assert_equal(cocoeval_of(content, written, limits), expected)
 
 
 def test_the_official_sample(register, shared_dir):
@@ -200,13 +208,24 @@ def test_objects_of_images_without_proposals_count(register, two_images, caplog)
     assert evaluate({})["AR@100"] == 0
 
 
-def test_no_object_of_a_size_is_nan(register, two_images, tmp_path):
+def test_no_object_of_a_size_is_nan(register, two_images):
     register(two_images)
-    results = evaluate({1: proposals(PERFECT, [1])}, output_dir=str(tmp_path / "out"))
+    results = evaluate({1: proposals(PERFECT, [1])})
     assert math.isnan(results["ARs@100"]) and math.isnan(results["ARl@100"])
-    written = json.loads((tmp_path / "out" / RESULTS_FILE).read_text())["box_proposals"]
-    assert written["AR@300"] == results["AR@300"] == 50
-    assert written["ARs@100"] is None and written["ARm@100"] == 50
+    assert results["AR@300"] == results["ARm@100"] == 50
+
+
+def test_test_images_without_annotations_have_proposals_and_no_results(
+    register, two_images, tmp_path
+):
+    del two_images["annotations"]
+    register(two_images)
+    evaluator = ProposalRecallEvaluator(NAME, output_dir=str(tmp_path))
+    evaluator.process([{"image_id": 1}], [proposals(PERFECT, [0])])
+    assert not evaluator.has_annotations and evaluator.evaluate() == {}
+    assert json.loads((tmp_path / f"{RESULTS_FILE}.json").read_text()) == [
+        {"image_id": 1, "category_id": 1, "bbox": [0, 0, 50, 50], "score": 0.5}
+    ]
 
 
 def test_recall_at_every_threshold(register, two_images):
@@ -317,10 +336,3 @@ def test_two_processes(register, two_images, monkeypatch):
     assert evaluators[1].evaluate() is None
     alone = ProposalRecallEvaluator(NAME, distributed=False)
     assert alone.evaluate()["box_proposals"]["AR@100"] == 0
-
-
-def test_a_table_is_printed(register, two_images, caplog):
-    register(two_images)
-    with caplog.at_level(logging.INFO, "cascade_rpn_d2"):
-        evaluate({1: proposals(PERFECT, [1])})
-    assert "AR@1000" in caplog.text and "50.000" in caplog.text
