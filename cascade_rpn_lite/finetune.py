@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
+from .arguments import LAUNCH, add_options, add_overrides, run_arguments, take_outside_images
 
 CONFIG = "guided_anchoring/finetune_faster_rcnn_with_proposals_r50_fpn.py"
 
@@ -124,14 +124,8 @@ def run(args: argparse.Namespace) -> None:
     config = setup_config(
         args.config_file,
         args.overrides,
-        train_data=args.train_data,
-        test_data=args.test_data,
-        train_proposals=args.train_proposals,
-        test_proposals=args.test_proposals,
-        output_dir=args.output_dir,
-        device="cpu" if args.num_gpus == 0 else None,
-        max_detections=args.max_detections,
         adapt=detector.adapt,
+        **run_arguments(args),
     )
     results = finetune_with_proposals(
         config, detector, generator, evaluate_before=args.evaluate_before

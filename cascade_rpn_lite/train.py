@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import LAUNCH, add_options, add_overrides, take_outside_images
+from .arguments import LAUNCH, add_options, add_overrides, run_arguments, take_outside_images
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -> None:
@@ -67,14 +67,8 @@ def run(args: argparse.Namespace) -> None:
         args.config_file,
         args.overrides,
         weights=args.weights,
-        train_data=args.train_data,
-        test_data=args.test_data,
-        train_proposals=args.train_proposals,
-        test_proposals=args.test_proposals,
-        output_dir=args.output_dir,
-        device="cpu" if args.num_gpus == 0 else None,
         tta=args.tta,
-        max_detections=args.max_detections,
+        **run_arguments(args),
     )
     if args.eval_only:
         evaluate_checkpoint(config, resume=args.resume, tta=args.tta)

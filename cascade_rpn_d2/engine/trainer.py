@@ -22,11 +22,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from . import stopping
 from .messages import mendable_message
 
 logger = logging.getLogger(__name__)
 
 Losses = Mapping[str, Tensor]
+_STOP = "stop"
 
 
 class TrainingDiverged(FloatingPointError):
@@ -48,6 +50,10 @@ class Trainer(TrainerBase):
         accumulate: number of batches whose gradients are averaged for one step.
         log_period: iterations between two readings of the gradients' norm, each of which makes the
             device wait.
+
+    Attributes:
+        stop_agreed: whether one of the processes had been told to stop when the last step began;
+            all of them know it after the same step, see :mod:`.stopping`.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class Trainer(TrainerBase):
         self.clip_grad_norm = clip_grad_norm
         self.accumulate = accumulate
         self.log_period = log_period
+        self.stop_agreed = False
         self.batches: Iterable[Any] = ()
         self._iterator: Iterator[Any] | None = None
         self._last_losses: dict[str, float] = {}
@@ -94,10 +101,14 @@ class Trainer(TrainerBase):
             seed_everything(self.seed, comm.get_rank(), self.iter * self.accumulate + part)
             with self._gradient_exchange(part == self.accumulate - 1):
                 losses = self._forward(batch)
-                pending.append(_OnTheWay(losses))
+                # One number more on a way that the losses go in any case.
+                stop = torch.full((), float(bool(stopping.requested())), device=self.device)
+                pending.append(_OnTheWay({**losses, _STOP: stop}))
                 total = torch.stack([loss.float() for loss in losses.values()]).sum()
                 self.grad_scaler.scale(total / self.accumulate).backward()
-        values = self._finite_mean([losses.read() for losses in pending])
+        arrived = [losses.read() for losses in pending]
+        self.stop_agreed = any([losses.pop(_STOP) > 0 for losses in arrived])
+        values = self._finite_mean(arrived)
         self._last_losses = values
         grad_norm = self._apply_gradients()
         self._grad_norm = None if grad_norm is None else _OnTheWay({"gradient norm": grad_norm})
@@ -189,11 +200,13 @@ class Trainer(TrainerBase):
 
         Raises:
             TrainingDiverged: see :meth:`run_step`.
+            Stopped: by a hook that looks at ``stop_agreed``.
         """
         log = logging.getLogger(TrainerBase.__module__)
         log.addFilter(_without_traceback)
         try:
-            super().train(start_iter, max_iter)
+            with stopping.deferred():
+                super().train(start_iter, max_iter)
         finally:
             log.removeFilter(_without_traceback)
 

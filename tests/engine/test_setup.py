@@ -251,6 +251,16 @@ def test_test_data_are_matched_to_the_classes_by_name(detector, tmp_path):
     assert detector.dataloader.evaluator.dataset_name == name
 
 
+@pytest.mark.parametrize("part", ["", "box_predictor."])
+def test_a_number_of_classes_beside_the_data_is_refused_at_the_start(tmp_path, part):
+    data = folder(tmp_path / "data", "cat", "dog")
+    key = f"model.roi_heads.{part}num_classes"
+    options = {"train_data": data, "test_data": data, "device": "cpu"}
+    with pytest.raises(ValueError, match=f"^{key} is 5 but the train data have 2 classes: leave"):
+        setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", [f"{key}=5"], **options)
+    setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", [f"{key}=2"], **options)
+
+
 def test_an_output_folder_that_cannot_be_made_is_said(tiny_config, tmp_path):
     (tmp_path / "file").write_text("")
     config = tiny_config("file/out")
