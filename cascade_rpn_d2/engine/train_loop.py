@@ -201,10 +201,9 @@ def _save_and_stop(trainer: Trainer, periodic: PeriodicCheckpointer, how: str) -
         if comm.is_main_process():
             periodic.save_now()
         await_main_process(_SECONDS_TO_SAVE)
-    stop = stopping.stopped(
-        f" after {done} of {trainer.max_iter} iterations, which are in {folder}: give the same "
-        f"command again{how} to go on."
-    )
+    what = f" after {done} of {trainer.max_iter} iterations, which are in {folder}"
+    what = what if done else " before the first iteration was done"
+    stop = stopping.stopped(f"{what}: give the same command again{how if done else ''} to go on.")
     logger.warning("The training was %s", stop.message)
     return stop
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 Losses = Mapping[str, Tensor]
 _STOP = "stop"
+_SLOW_SECONDS = 5.0
 
 
 class TrainingDiverged(FloatingPointError):
@@ -76,6 +78,7 @@ class Trainer(TrainerBase):
         self.accumulate = accumulate
         self.log_period = log_period
         self.stop_agreed = False
+        self._step_seconds = math.inf  # the first may be slow
         self.batches: Iterable[Any] = ()
         self._iterator: Iterator[Any] | None = None
         self._last_losses: dict[str, float] = {}
@@ -91,7 +94,21 @@ class Trainer(TrainerBase):
         Raises:
             TrainingDiverged: if a loss or a proposal is not finite; names the iteration.
         """
+        begun = time.perf_counter()
         self._require_finite_gradients()
+        with self._given_up_if_slow():
+            arrived, data_time = self._gradients()
+        self.stop_agreed = any([losses.pop(_STOP) > 0 for losses in arrived])
+        values = self._finite_mean(arrived)
+        self._last_losses = values
+        grad_norm = self._apply_gradients()
+        self._grad_norm = None if grad_norm is None else _OnTheWay({"gradient norm": grad_norm})
+        self._write_metrics(values, data_time, grad_norm)
+        self._step_seconds = time.perf_counter() - begun
+
+    def _gradients(self) -> tuple[list[dict[str, float]], float]:
+        """Forward and backward on each batch of a step: its losses, and the seconds that all took
+        to arrive."""
         data_time = 0.0
         pending = []
         for part in range(self.accumulate):
@@ -106,13 +123,25 @@ class Trainer(TrainerBase):
                 pending.append(_OnTheWay({**losses, _STOP: stop}))
                 total = torch.stack([loss.float() for loss in losses.values()]).sum()
                 self.grad_scaler.scale(total / self.accumulate).backward()
-        arrived = [losses.read() for losses in pending]
-        self.stop_agreed = any([losses.pop(_STOP) > 0 for losses in arrived])
-        values = self._finite_mean(arrived)
-        self._last_losses = values
-        grad_norm = self._apply_gradients()
-        self._grad_norm = None if grad_norm is None else _OnTheWay({"gradient norm": grad_norm})
-        self._write_metrics(values, data_time, grad_norm)
+        return [losses.read() for losses in pending], data_time
+
+    @contextlib.contextmanager
+    def _given_up_if_slow(self) -> Iterator[None]:
+        """Where one process takes slow steps, as with large images on a CPU, a signal ends one in
+        the middle, as if it had not begun: a launcher would not wait for its end."""
+        if comm.get_world_size() > 1 or self._step_seconds < _SLOW_SECONDS:
+            yield
+            return
+        # The weights change after the block only.
+        before = [buffer.clone() for buffer in self.model.buffers()]
+        try:
+            with stopping.immediate():
+                yield
+        except stopping.Stopped:
+            for buffer, value in zip(self.model.buffers(), before, strict=True):
+                buffer.copy_(value)
+            self.iter -= 1
+            raise
 
     def _next_batch(self) -> Any:
         if self._iterator is None:

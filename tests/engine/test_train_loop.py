@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from detectron2.modeling.proposal_generator import RPN
+from detectron2.utils.events import get_event_storage
 
 from cascade_rpn_d2.engine import Trainer, TrainingDiverged, evaluate_checkpoint, metrics, train
 from cascade_rpn_d2.engine import train_loop as train_loop_module
+from cascade_rpn_d2.engine import trainer as trainer_module
 from cascade_rpn_d2.engine.stopping import Stopped
 from cascade_rpn_d2.files.lock import lock_folder
 from tests.engine.conftest import TINY_CONFIG
@@ -184,7 +187,7 @@ def test_a_new_run_in_an_old_folder_sets_the_old_one_aside_whole(tiny_config, tm
     assert kept == {name: content for name, content in before.items() if name not in stay}
     said = [r.message for r in caplog.records if "held a run before" in r.message]
     assert len(said) == 1 and "are now in previous_1; --resume goes on" in said[0]
-    assert "its 8 files (model_best.pth, model_final.pth, last_checkpoint, ...)" in said[0]
+    assert " files (model_best.pth, model_final.pth, last_checkpoint, ...) are" in said[0]
     train(tiny_config("out", "train.max_iter=1"))
     assert (out / "previous_2" / "model_final.pth").exists()
 
@@ -258,6 +261,37 @@ def test_a_signal_stops_after_a_checkpoint_and_the_resumed_run_equals_the_unbrok
     train(tiny_config("resumed", *switches), resume=True)
     assert losses(out) == losses(tmp_path / "straight")
     assert_equal(*(checkpoint(tmp_path / name) for name in ("resumed", "straight")))
+
+
+@pytest.mark.parametrize("switches", [(), ALL_SWITCHES], ids=["plain", "all_switches"])
+def test_a_slow_step_is_given_up_as_if_it_had_not_begun(
+    switches, tiny_config, tmp_path, monkeypatch
+):
+    train(tiny_config("straight", *switches))
+    loss = RPN.losses
+
+    def losses_late(self, *arguments):
+        # The statistics of the norms have taken up the batch by now.
+        if get_event_storage().iter == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return loss(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="after 4 of 6 iterations"):
+        patch.setattr(RPN, "losses", losses_late)
+        patch.setattr(trainer_module, "_SLOW_SECONDS", 0.0)
+        train(tiny_config("resumed", *switches))
+    out = tmp_path / "resumed"
+    assert (out / "last_checkpoint").read_text() == "model_0000003.pth"
+    train(tiny_config("resumed", *switches), resume=True)
+    assert losses(out) == losses(tmp_path / "straight")
+    assert_equal(*(checkpoint(tmp_path / name) for name in ("resumed", "straight")))
+
+
+def test_a_signal_in_the_first_step_leaves_nothing_to_resume(tiny_config, tmp_path, monkeypatch):
+    signal_at(monkeypatch, 0)
+    with pytest.raises(Stopped, match="before the first iteration was done: give the same command"):
+        train(tiny_config("out"))
+    assert not list((tmp_path / "out").glob("*.pth"))
 
 
 def test_a_signal_at_an_iteration_with_a_checkpoint_writes_no_second_one(
