@@ -2,9 +2,9 @@
 
 SIGTERM is how schedulers, containers and torchrun end a process, and SIGUSR1 is what Slurm can send
 some time before (``--signal=USR1@120``). Whatever a process is doing ends with :class:`Stopped`,
-but for a training, which is :func:`deferred`: it stops between two steps, or in a slow one. A second signal ends the
-process at once. The exit status is 128 and the number of the signal, as a shell has it: 130, 143 or
-138.
+but for a training, which is :func:`deferred`: it stops between two steps, or in a slow one. A
+second signal ends the process at once. The exit status is 128 and the number of the signal, as a
+shell has it: 130, 143 or 138.
 
 Processes that are forked meanwhile, such as the workers of a data loader, heed no signals but of
 their parent, for a terminal and a scheduler tell the whole group.
