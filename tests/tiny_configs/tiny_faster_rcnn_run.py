@@ -13,3 +13,4 @@ dataloader.train.mapper.augmentations = []
 dataloader.test.mapper.augmentations = [L(T.ResizeShortestEdge)(short_edge_length=96, max_size=128)]
 dataloader.train.num_workers = dataloader.test.num_workers = 0
 dataloader.evaluator = L(COCOEvaluator)(dataset_name="${..test.dataset.names}")
+train.best_checkpoint.metric = "bbox/AP"
