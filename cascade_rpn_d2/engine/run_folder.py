@@ -62,10 +62,9 @@ def hold_run_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
             try:
                 stack.enter_context(lock_folder(folder))
             except FolderInUse as error:
-                who = str(error).partition(" in use by ")[2].partition(":")[0]
                 raise OSError(
-                    f"Another run writes to the output folder {folder} ({who}): wait for its end, "
-                    "or give another --output-dir."
+                    f"Another run writes to the output folder {folder} ({error.holder}): wait for "
+                    "its end, or give another --output-dir."
                 ) from error
 
         of_main_process(hold)

@@ -21,7 +21,22 @@ _HELD_ELSEWHERE = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 
 
 class FolderInUse(OSError):
-    """Another process holds the lock of a folder."""
+    """Another process holds the lock of a folder.
+
+    Args:
+        folder: the folder.
+        holder: who holds it, such as ``"process 71"``.
+    """
+
+    def __init__(self, folder: Path, holder: str) -> None:
+        super().__init__(
+            f"The folder {folder} is in use by {holder}: wait for its end, or give another folder."
+        )
+        self.folder, self.holder = folder, holder
+
+    def __reduce__(self) -> tuple[type[FolderInUse], tuple[Path, str]]:
+        """Processes hand it to each other."""
+        return FolderInUse, (self.folder, self.holder)
 
 
 class _Held:
@@ -100,18 +115,15 @@ def _acquire(folder: Path) -> int | None:
             holder = _read_holder(descriptor)
             os.close(descriptor)
             if error.errno in _HELD_ELSEWHERE:
-                raise FolderInUse(
-                    f"The folder {folder} is in use by {holder}: wait for its end, or give another "
-                    "folder."
-                ) from error
+                raise FolderInUse(folder, holder) from error
             raise
         if _is_still_there(descriptor, path):
             break
         os.close(descriptor)  # the folder was removed by who held it before
-    holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+    own = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
     with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, holder, 0)
+        os.pwrite(descriptor, own, 0)
     return descriptor
 
 

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -60,6 +61,11 @@ def test_a_folder_held_by_another_process_is_refused_until_its_end(holder, tmp_p
     other.communicate("")
     with lock_folder(tmp_path):
         pass
+
+
+def test_the_refusal_is_handed_from_process_to_process():
+    error = pickle.loads(pickle.dumps(FolderInUse(Path("runs"), "process 71")))
+    assert error.holder == "process 71" and "runs is in use by process 71: wait" in str(error)
 
 
 def test_a_killed_process_holds_nothing_even_if_a_worker_outlives_it(holder, tmp_path):

@@ -6,7 +6,7 @@ from detectron2.evaluation import COCOEvaluator
 
 from ...configs.common.optim import optimizer  # noqa: F401  (part of this config)
 from ...configs.common.schedules import lr_multiplier_1x as lr_multiplier  # noqa: F401
-from ...configs.common.train import train  # noqa: F401
+from ...configs.common.train import train
 from .tiny_faster_rcnn import dataloader, model  # noqa: F401
 
 dataloader.train.mapper.augmentations = []
