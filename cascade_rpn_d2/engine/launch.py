@@ -132,7 +132,7 @@ def _end(stop: Stopped) -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(stop.code)
+    os._exit(128 + stop.number)
 
 
 def _leave_group() -> None:

@@ -6,8 +6,9 @@ import logging
 import math
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from detectron2.config import LazyConfig
@@ -280,8 +281,11 @@ def save_config(config: DictConfig, file: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         LazyConfig.save(config, str(Path(folder, file.name)))
         for written in Path(folder).iterdir():
-            content = written.read_bytes()
-            write_atomically(file.with_name(written.name), lambda out, c=content: out.write(c))
+            write_atomically(file.with_name(written.name), partial(_copy, written))
+
+
+def _copy(written: Path, file: IO[bytes]) -> None:
+    file.write(written.read_bytes())
 
 
 def start_logging(folder: str | None = None) -> None:
