@@ -247,7 +247,9 @@ def check_train(options: DictConfig) -> None:
     _require(isinstance(decay, float) and 0 < decay < 1, "ema.decay", decay, "between 0 and 1")
     best = options.best_checkpoint
     if best is not None:
-        mode = best.get("mode")
+        metric, mode = best.get("metric"), best.get("mode")
+        valid = isinstance(metric, str)
+        _require(valid, "best_checkpoint.metric", metric, "a metric of a task, such as bbox/AP")
         _require(mode in ("max", "min"), "best_checkpoint.mode", mode, "max or min")
     if str(options.device).startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("train.device is cuda but torch sees no GPU: give --num-gpus 0.")

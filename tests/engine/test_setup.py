@@ -74,6 +74,7 @@ def test_a_value_of_another_kind_is_refused(text, kind):
         ("amp.dtype", "float8"),
         ("ema.decay", 1.0),
         ("best_checkpoint.mode", "most"),
+        ("best_checkpoint.metric", None),
     ],
 )
 def test_values_that_would_fail_late_are_refused_at_once(key, value):
