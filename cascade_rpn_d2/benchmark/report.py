@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ..checkpoint import write_atomically
+from ..files.atomic import write_atomically
 from .row import PYRAMID, Row
 
 _TITLES = {

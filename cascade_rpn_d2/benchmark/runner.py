@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .. import model_zoo
-from ..checkpoint import write_atomically
+from ..files.atomic import write_atomically
 from .backbone import BACKBONE, backbone_rows, check_backbone
 from .case import Case
 from .end_to_end import DETECTORS, end_to_end_rows

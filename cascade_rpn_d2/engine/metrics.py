@@ -19,7 +19,7 @@ from detectron2.utils.events import (
     get_event_storage,
 )
 
-from ..checkpoint import write_atomically
+from ..files.atomic import write_atomically
 
 _FILE = "metrics.json"
 # Between two lines on the screen, where iterations are slow.

@@ -18,10 +18,10 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..checkpoint import write_atomically
 from ..config.max_detections import set_max_detections
 from ..data import find_dataset, num_classes
 from ..data.categories import dataset_with_classes
+from ..files.atomic import write_atomically
 from ..model_zoo import apply_overrides, find_weights, get_config
 from .categories import Categories, class_counts, dataset_names
 from .early_log import keep_records, write_kept_records

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cascade_rpn_d2.checkpoint.atomic import remove_leftovers, write_atomically
+from cascade_rpn_d2.files.atomic import remove_leftovers, write_atomically
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
