@@ -203,6 +203,22 @@ def add_options(parser: Any, *names: str, **changes: Any) -> None:
         parser.add_argument(name, **(OPTIONS[name] | changes))
 
 
+def run_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What the commands that train give to ``cascade_rpn_d2.engine.setup_config`` alike: the data
+    of a run, which of them are looked at, its folder and its device."""
+    used = ("test",) if getattr(args, "eval_only", False) else ("train", "test")
+    return {
+        "train_data": args.train_data,
+        "test_data": args.test_data,
+        "train_proposals": args.train_proposals,
+        "test_proposals": args.test_proposals,
+        "check_images": () if args.no_check else used,
+        "output_dir": args.output_dir,
+        "max_detections": args.max_detections,
+        "device": "cpu" if args.num_gpus == 0 else None,
+    }
+
+
 def add_overrides(parser: argparse.ArgumentParser, of: str = "the config") -> None:
     """Add ``key=value`` changes to a config, which may stand anywhere among the options."""
     parser.add_argument(

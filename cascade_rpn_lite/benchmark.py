@@ -165,11 +165,13 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from cascade_rpn_d2.benchmark import environment, markdown, run, write_results
+    from cascade_rpn_d2.files.folders import make_writable
 
     plan = make_plan(args)
     folder = Path(args.output_dir) if args.output_dir else None
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)  # rather than fail after hours
+        # Rather than fail after hours.
+        make_writable(folder, f"the output folder {folder}", "give another --output-dir.")
     surroundings = environment(list({case.device: None for case in plan.cases}), args.threads)
 
     def save(rows: Sequence[Row]) -> None:

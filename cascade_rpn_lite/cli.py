@@ -119,7 +119,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status. 0: all went well. 1: data, a config or the run failed, which one sentence
-        says. 130: interrupted.
+        says. 130, 143, 138: stopped by Ctrl-C, SIGTERM, SIGUSR1.
 
     Raises:
         SystemExit: with status 2 for arguments that cannot be parsed, and with 1 as above.
@@ -148,6 +148,14 @@ def run_tool(name: str) -> int:
 
 def run(name: str, words: Sequence[str], program: str) -> int:
     """Run one command; ``program`` is what usage and error messages call it."""
+    try:
+        return _run(name, words, program)
+    except KeyboardInterrupt:  # before the command heeds signals by itself
+        sys.stderr.write(f"\n{program}: stopped by Ctrl-C.\n")
+        return 130  # as a shell has it
+
+
+def _run(name: str, words: Sequence[str], program: str) -> int:
     module = COMMANDS[name].load()
     args = parse(module, words, program)
     if name == "install-detectron2":
@@ -165,11 +173,7 @@ def run(name: str, words: Sequence[str], program: str) -> int:
                 "or activate the environment that has them."
             )
         raise
-    try:
-        return run_command(program, partial(run_quietly, module.run), args)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"\n{program}: interrupted.\n")
-        return 130  # as a shell has it
+    return run_command(program, partial(run_quietly, module.run), args)
 
 
 def parse(module: ModuleType, words: Sequence[str], program: str) -> Namespace:

@@ -47,6 +47,7 @@ from .arguments import (
     READING,
     add_options,
     add_overrides,
+    run_arguments,
     take_outside_images,
     take_reading,
 )
@@ -131,15 +132,8 @@ def run(args: argparse.Namespace) -> None:
     config = setup_config(
         args.config_file,
         [*take_reading(args, "train", "test"), *args.overrides],
-        train_data=args.train_data,
-        test_data=args.test_data,
-        train_proposals=args.train_proposals,
-        test_proposals=args.test_proposals,
-        output_dir=args.output_dir,
-        device="cpu" if args.num_gpus == 0 else None,
-        max_detections=args.max_detections,
         adapt=detector.adapt,
-        check_images=not args.no_check,
+        **run_arguments(args),
     )
     results = finetune_with_proposals(
         config, detector, generator, evaluate_before=args.evaluate_before

@@ -18,6 +18,7 @@ from .arguments import (
     READING,
     add_options,
     add_overrides,
+    run_arguments,
     take_outside_images,
     take_reading,
 )
@@ -75,15 +76,8 @@ def run(args: argparse.Namespace) -> None:
         args.config_file,
         [*take_reading(args, "train", "test"), *args.overrides],
         weights=args.weights,
-        train_data=args.train_data,
-        test_data=args.test_data,
-        train_proposals=args.train_proposals,
-        test_proposals=args.test_proposals,
-        output_dir=args.output_dir,
-        device="cpu" if args.num_gpus == 0 else None,
         tta=args.tta,
-        check_images=not args.no_check,
-        max_detections=args.max_detections,
+        **run_arguments(args),
     )
     if args.eval_only:
         evaluate_checkpoint(config, resume=args.resume, tta=args.tta)

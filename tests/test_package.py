@@ -30,7 +30,7 @@ ALLOWED = {
         "files", "layers", "modeling", "config", "data", "evaluation", "visualization",
         "checkpoint", "model_zoo", "engine",
     },
-    "benchmark": {"layers", "modeling", "visualization", "model_zoo"},
+    "benchmark": {"files", "layers", "modeling", "visualization", "model_zoo"},
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ..files.atomic import write_atomically
 from .row import PYRAMID, Row
 
 _TITLES = {
@@ -120,7 +121,8 @@ def _case_cells(row: Row) -> dict[str, str]:
 def write_json(path: Path, environment: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """Write environment and rows; :func:`read_json` reads them."""
     content = {"environment": dict(environment), "rows": [row.to_json() for row in rows]}
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: Path) -> tuple[dict[str, Any], list[Row]]:

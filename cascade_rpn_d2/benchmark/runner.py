@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .. import model_zoo
+from ..files.atomic import write_atomically
 from .backbone import BACKBONE, backbone_rows, check_backbone
 from .case import Case
 from .end_to_end import DETECTORS, end_to_end_rows
@@ -142,7 +143,8 @@ def write_results(
     """Write benchmark.json, benchmark.md and the pictures; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "benchmark.json", environment, rows)
-    (folder / "benchmark.md").write_text(markdown(environment, rows, per_level))
+    text = markdown(environment, rows, per_level)
+    write_atomically(folder / "benchmark.md", lambda file: file.write(text.encode()))
     return [folder / "benchmark.json", folder / "benchmark.md", *write_plots(folder, rows)]
 
 

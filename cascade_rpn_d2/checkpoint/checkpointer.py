@@ -79,7 +79,8 @@ class Checkpointer(DetectionCheckpointer):
         data = {"model": self.model.state_dict()}
         data |= {key: part.state_dict() for key, part in self.checkpointables.items()}
         data |= self.extra | extra
-        remove_leftovers(self.save_dir)
+        # Of checkpoints only: an evaluation may be writing its results to the same folder.
+        remove_leftovers(self.save_dir, "*.pth*")
         logger.info("Saving checkpoint to %s", path)
         write_atomically(path, lambda file: torch.save(data, file))
         if self.tag_last:

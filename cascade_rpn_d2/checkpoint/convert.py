@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files.atomic import write_atomically
+from ..files.folders import make_writable
 from .dialects import dialect_of
 from .export import AUTHOR
 from .foreign_file import read_foreign_file, without_wrapper
@@ -204,7 +205,7 @@ def write_conversion(conversion: Conversion, dst: str | os.PathLike[str]) -> Non
     """
     target = Path(dst)
     check_destination(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_writable(target.parent, f"the folder of {target}", "give another path.")
     content = {"model": conversion.state, "__author__": AUTHOR, "matching_heuristics": False}
     write_atomically(target, lambda file: torch.save(content, file))
 

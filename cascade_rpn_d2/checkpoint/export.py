@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..files.atomic import write_atomically
+from ..files.folders import make_writable
 from .tensor_file import read_tensor_file
 
 AUTHOR = "cascade_rpn_d2"
@@ -42,7 +43,7 @@ def export_checkpoint(src: str | os.PathLike[str], dst: str | os.PathLike[str]) 
     if target.suffix != ".pth":
         raise ValueError(f"A zoo checkpoint must be named *.pth to be loadable, not '{target}'.")
     state = compact_state(_state_dict(source))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_writable(target.parent, f"the folder of {target}", "give another path.")
     content = {"model": state, "__author__": AUTHOR}
     write_atomically(target, lambda file: torch.save(content, file))
     return sha256_of(target)

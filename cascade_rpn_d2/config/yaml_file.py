@@ -8,13 +8,17 @@ of known classes and functions.
 from __future__ import annotations
 
 import os
-from typing import Any
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
 
 import yaml
 from detectron2.config import LazyConfig
 from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import OmegaConfBaseException
 
+from ..files.atomic import write_atomically
 from ..files.untrusted import shown
 from .names import (
     NAMES,
@@ -113,10 +117,22 @@ def save_config(config: DictConfig, file: str | os.PathLike[str]) -> None:
             width=9999,
         )
     except (ValueError, TypeError, AttributeError, yaml.YAMLError):
-        LazyConfig.save(config, os.fspath(file))
+        _save_as_detectron2(config, Path(file))
         return
-    with open(file, "w", encoding="utf-8") as stream:
-        stream.write(text)
+    write_atomically(file, lambda out: out.write(text.encode()))
+
+
+def _save_as_detectron2(config: DictConfig, file: Path) -> None:
+    """Write what ``LazyConfig.save`` makes of a config, which may be two files."""
+    with tempfile.TemporaryDirectory() as folder:
+        LazyConfig.save(config, str(Path(folder, file.name)))
+        for written in Path(folder).iterdir():
+            content = written.read_bytes()
+            write_atomically(file.with_name(written.name), partial(_write, content))
+
+
+def _write(content: bytes, out: IO[bytes]) -> None:
+    out.write(content)
 
 
 class _Refused(Exception):

@@ -119,7 +119,7 @@ def evaluate_checkpoint(
     """
     require_registered(config, "test")
     check_proposals(config, training=False)
-    prepare_run(config)
+    prepare_run(config, training=False)
     if config.dataloader.get("test") is None or config.dataloader.get("evaluator") is None:
         raise ValueError(
             "There is nothing to evaluate on: give --test-data images_dir:annotations.json, or a "

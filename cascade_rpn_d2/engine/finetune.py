@@ -35,6 +35,7 @@ from .model_choices import ModelChoice
 from .processes import of_main_process
 from .proposal_data import check_proposals, takes_proposals
 from .proposal_dump import dump_proposals
+from .run_folder import hold_run_folder
 from .run_once import claim, fingerprint, results_in, train_once
 from .setup import prepare_run, require_registered
 
@@ -129,17 +130,18 @@ def finetune_with_proposals(
     else:
         _name_files(config, folder)
     mark = of_main_process(lambda: _fingerprint(config, detector, generator))
-    claim(folder, mark)
-    prepare_run(config)
+    with hold_run_folder(folder):
+        claim(folder, mark)
+        prepare_run(config)
 
-    of_main_process(lambda: prepare_detector(config, detector))
-    if generator is not None:
-        _dump(config, generator)
-    results = {}
-    if evaluate_before:
-        results["before"] = _evaluate_before(config, detector)
-    results["after"] = train_once(config, mark)
-    return results
+        of_main_process(lambda: prepare_detector(config, detector))
+        if generator is not None:
+            _dump(config, generator)
+        results = {}
+        if evaluate_before:
+            results["before"] = _evaluate_before(config, detector)
+        results["after"] = train_once(config, mark)
+        return results
 
 
 def _require_fast_rcnn(config: DictConfig) -> None:

@@ -6,13 +6,20 @@ import copy
 import logging
 import math
 import os
+from collections.abc import Callable, Collection
+from typing import Any
 
 import torch
-from detectron2.engine import HookBase
+from detectron2.engine import HookBase, hooks
+from detectron2.utils import comm
 from torch import nn
 
 from ..checkpoint import Checkpointer
 from ..checkpoint.tensor_file import read_tensor_file
+from ..model_zoo.suggest import alternatives, nearest
+from . import stopping
+from .activity import ANCHORS
+from .processes import of_main_process
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +68,117 @@ class MovingAverage(HookBase):
                 average.copy_(source)
 
 
+class PeriodicCheckpointer(hooks.PeriodicCheckpointer):
+    """Detectron2's, and a stop between two steps for who has sent a signal.
+
+    It is there in all processes, and must come before the hook that evaluates.
+
+    Args:
+        checkpointer: writes the files, in the main process.
+        flush: called before each of them, so that no line of metrics is younger than what a run is
+            resumed from.
+        period: iterations between two checkpoints.
+        max_to_keep: how many of them stay; None for all.
+    """
+
+    def __init__(
+        self,
+        checkpointer: Checkpointer,
+        flush: Callable[[], None],
+        period: int,
+        max_to_keep: int | None = None,
+    ) -> None:
+        super().__init__(checkpointer, period, max_to_keep=max_to_keep)
+        self._flush = flush
+        self._saved = -1
+
+    def before_train(self) -> None:
+        """Know what the run is resumed from."""
+        super().before_train()
+        self._saved = self.trainer.start_iter - 1
+
+    def after_step(self) -> None:
+        """Write a checkpoint if it is time to.
+
+        Raises:
+            Stopped: if a process of the run was told to stop, in all of them.
+        """
+        done = self.trainer.iter + 1
+        if done % self.period == 0 or done >= self.trainer.max_iter:
+            self._flush()
+            if comm.is_main_process():  # which alone knows what it has written
+                super().after_step()
+            self._saved = self.trainer.iter
+        if self.trainer.stop_agreed:
+            raise stopping.stopped()
+
+    def save_now(self) -> None:
+        """Write a checkpoint of the last step, unless there is one. The metrics are written."""
+        if self._saved < self.trainer.iter:
+            self.checkpointer.save(
+                f"{self.file_prefix}_{self.trainer.iter:07d}", iteration=self.trainer.iter
+            )
+            self._saved = self.trainer.iter
+
+
+class Evaluation(hooks.EvalHook):
+    """Detectron2's, and the evaluation that a run missed which was ended before or during it.
+
+    Args:
+        period: iterations between two evaluations; 0 for one after the last iteration only.
+        evaluate: returns a nested dict of metrics.
+        is_missing: whether there are no results of an evaluation after that iteration.
+        flush: called after each, in the main process.
+    """
+
+    def __init__(
+        self,
+        period: int,
+        evaluate: Callable[[], dict[str, Any]],
+        is_missing: Callable[[int], bool],
+        flush: Callable[[], None],
+    ) -> None:
+        super().__init__(period, evaluate)
+        self._is_missing = is_missing
+        self._flush = flush
+
+    def before_train(self) -> None:
+        """Evaluate what a run is resumed from, if that has not been done."""
+        trainer = self.trainer
+        last = trainer.start_iter - 1
+        if last < 0 or not self._period or (last + 1) % self._period:
+            return
+        if not of_main_process(lambda: self._is_missing(last)):
+            return
+        trainer.iter = trainer.storage.iter = last
+        self._do_eval()
+        trainer.iter = trainer.storage.iter = trainer.start_iter
+
+    def _do_eval(self) -> None:
+        super()._do_eval()
+        self._flush()
+
+
+def require_metric(metric: str, given: Collection[str] | None) -> None:
+    """Check that there will be a metric to choose the best checkpoint by.
+
+    Args:
+        metric: ``train.best_checkpoint.metric``.
+        given: what evaluations will give; None if that is not known before.
+
+    Raises:
+        ValueError: if it is none of them; names the nearest.
+    """
+    # Models say of themselves under "anchors/", and losses are metrics too.
+    if given is None or metric in given or metric.startswith((f"{ANCHORS}/", "loss", "total_loss")):
+        return
+    near = nearest(metric, sorted(given)) or sorted(given, key=lambda name: ("-" in name, name))[:3]
+    raise ValueError(
+        f"train.best_checkpoint.metric is '{metric}', which the evaluation does not give: set it "
+        f"to {alternatives(near)}, or train.best_checkpoint=null."
+    )
+
+
 class BestCheckpointer(HookBase):
     """Keeps the weights of the best evaluation so far as ``model_best.pth``.
 
@@ -89,6 +207,8 @@ class BestCheckpointer(HookBase):
             content = read_tensor_file(path).content
             if isinstance(content, dict) and content.get("metric") == self._metric:
                 self._best = self._sign * content["value"]
+        if self.trainer.start_iter > 0 and self._metric in self.trainer.storage.latest():
+            self._compare()  # the evaluation that a run missed which was ended during it
 
     def after_step(self) -> None:
         """Look at the metric where Detectron2's EvalHook has evaluated."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -13,6 +14,7 @@ from ..data import DatasetMapper
 from ..data.image_check import check_images
 from ..model_zoo import reader_of
 from .processes import of_main_process
+from .recorded_data import register_recorded
 
 logger = logging.getLogger(__name__)
 
@@ -20,18 +22,24 @@ logger = logging.getLogger(__name__)
 READING = ("depth_range", "max_pixels")
 
 
-def check_image_files(config: DictConfig) -> None:
+def check_image_files(config: DictConfig, parts: Sequence[str] = ("train", "test")) -> None:
     """Check the images of the folders that a config trains and is evaluated on.
 
     Datasets that were not given as ``images_dir:annotations.json`` are taken to be in order, and so
     are images that are left out of training because they have no objects. In a run of several
     processes the main one looks.
 
+    Args:
+        config: whose recorded data are registered.
+        parts: of which loaders, ``"train"`` and ``"test"``; the latter if there is an evaluator.
+
     Raises:
         ValueError: if images cannot be used; says how many, why, and what to do.
     """
-    loaders = {"train": True, "test": config.dataloader.get("evaluator") is not None}
-    for part in [part for part, is_used in loaders.items() if is_used]:
+    for part in parts:
+        if part == "test" and config.dataloader.get("evaluator") is None:
+            continue
+        register_recorded(config, part)
         names = OmegaConf.select(config, f"dataloader.{part}.dataset.names") or []
         for name in [names] if isinstance(names, str) else names:
             check_dataset(config, part, name)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import gc
+import logging
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from detectron2.engine import launch as launch_processes
 from detectron2.utils import comm
+from torch.multiprocessing import ProcessExitedException
+
+from .stopping import SIGNALS, Relay, Stopped
+
+_MAIN_IS_DONE = "cascade_rpn_d2/main_is_done"
 
 
 def launch(
@@ -36,16 +45,19 @@ def launch(
 
     Raises:
         ValueError: if this machine has fewer GPUs, or if machines have no address to meet at.
+        Stopped: if a signal ended it.
     """
     if num_gpus > torch.cuda.device_count():
         raise ValueError(
             f"--num-gpus is {num_gpus} but torch sees {torch.cuda.device_count()} GPUs here: give "
             "at most that many, 0 for the CPU, or start several CPU processes with torchrun."
         )
-    if "WORLD_SIZE" in os.environ and "RANK" in os.environ:
+    if under_torchrun():
         _join_torchrun(use_gpu=num_gpus > 0)
         try:
             main(*args)
+        except Stopped as stop:
+            _end(stop)
         finally:
             _leave_group()
         return
@@ -56,7 +68,42 @@ def launch(
             "Several machines need an address to meet at: give the same --dist-url "
             "tcp://<first machine>:<port> on each."
         )
-    launch_processes(_main, num_gpus, num_machines, machine_rank, dist_url, (main, args))
+    if num_gpus * num_machines <= 1:
+        main(*args)
+        return
+    relay = Relay(torch.multiprocessing.get_context("spawn").Value("i", 0, lock=False))
+    try:
+        with relay.sending():
+            launch_processes(
+                _main, num_gpus, num_machines, machine_rank, dist_url, (main, args, relay)
+            )
+    except ProcessExitedException as error:
+        number = error.exit_code - 128
+        if number not in SIGNALS:
+            raise
+        raise Stopped("", number) from None  # the processes have said it
+
+
+def under_torchrun() -> bool:
+    """Whether torchrun has started this process, which joins others then."""
+    return "WORLD_SIZE" in os.environ and "RANK" in os.environ
+
+
+def await_main_process(seconds: float) -> None:
+    """Wait until the main process has come here too, at most so long; it does not wait itself.
+
+    This takes no collective, which could wait for ever where processes have stopped in the middle
+    of another. To be called once in a run.
+    """
+    if comm.get_world_size() == 1:
+        return
+    store = torch.distributed.distributed_c10d._get_default_store()
+    if comm.is_main_process():
+        store.set(_MAIN_IS_DONE, "1")
+        return
+    # The store goes with the main process.
+    with contextlib.suppress(RuntimeError):
+        store.wait([_MAIN_IS_DONE], datetime.timedelta(seconds=seconds))
 
 
 def _join_torchrun(*, use_gpu: bool) -> None:
@@ -66,11 +113,26 @@ def _join_torchrun(*, use_gpu: bool) -> None:
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
 
 
-def _main(main: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    main(*args)
+def _main(main: Callable[..., Any], args: tuple[Any, ...], relay: Relay) -> None:
+    with relay.receiving():
+        try:
+            main(*args)
+        except Stopped as stop:
+            _end(stop)
     # After a failure the other processes are ended, and need not be waited for.
     if torch.distributed.is_initialized():
         _leave_group()
+
+
+def _end(stop: Stopped) -> None:
+    """End this process of several. The others may have stopped in the middle of a collective, so
+    that leaving the group, as Python does when it ends, could wait for ever."""
+    if comm.is_main_process():
+        sys.stderr.write(f"\n{stop.message}\n")
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + stop.number)
 
 
 def _leave_group() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 
 from ..checkpoint import write_atomically
+from ..files.folders import make_writable
 
 
 def prepare_file(path: str | os.PathLike[str], example: str) -> Path:
@@ -21,17 +22,12 @@ def prepare_file(path: str | os.PathLike[str], example: str) -> Path:
         example: a file name, for the message.
 
     Raises:
-        OSError: if it is a folder, or the folder cannot be made.
+        OSError: if it is a folder, or its folder cannot be made or written to.
     """
     file = Path(path)
     if file.is_dir():
         raise OSError(f"Cannot write {file}: it is a folder, give a file name such as {example}.")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"Cannot make the folder of {file} ({error.strerror}): give another path."
-        ) from error
+    make_writable(file.parent, f"the folder of {file}", "give another path.")
     return file
 
 

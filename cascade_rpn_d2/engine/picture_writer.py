@@ -10,6 +10,7 @@ from types import TracebackType
 import cv2
 
 from ..data.images import Frame, Source, frame_rate
+from ..files.folders import make_writable
 from ..visualization import save_image
 from ..visualization.canvas import RGBImage
 
@@ -29,17 +30,12 @@ class PictureWriter:
 
     Raises:
         ValueError: if a result would replace one of the sources.
-        OSError: if the folder cannot be made.
+        OSError: if the folder cannot be made or written to.
     """
 
     def __init__(self, folder: str | os.PathLike[str], sources: Sequence[Source]) -> None:
         self.folder = Path(folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(
-                f"Cannot make the output folder {folder} ({error.strerror}): give another one."
-            ) from error
+        make_writable(self.folder, f"the output folder {folder}", "give another one.")
         names = distinct_names([_result_name(source) for source in sources])
         self.targets = {s.path: self.folder / n for s, n in zip(sources, names, strict=True)}
         originals = {path.resolve() for path in self.targets}

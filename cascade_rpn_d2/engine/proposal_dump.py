@@ -7,6 +7,7 @@ there yet, with as many processes as it then has.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import math
@@ -37,11 +38,14 @@ from ..data.proposal_file import (
 )
 from ..evaluation import ProposalsOfDetector
 from ..files.atomic import remove_leftovers
+from ..files.folders import make_writable
+from ..files.lock import lock_folder
 from ..model_zoo import choose_device, instantiate_model
 from .dump_identity import Identity, require_identity, run_identity
 from .image_options import check_dataset
 from .labelled_images import load_records
 from .processes import of_main_process
+from .stopping import Stopped, stopped
 
 logger = logging.getLogger(__name__)
 
@@ -111,26 +115,27 @@ def dump_proposals(
     chunks = [range(i, min(i + size, len(records))) for i in range(0, len(records), size)]
     files = [parts / f"{number:06d}.npz" for number in range(len(chunks))]
     identity = of_main_process(lambda: run_identity(config, weights, records, topk, size))
-    of_main_process(lambda: _begin(parts, identity))
-    _require_shared(parts)
-    pending = of_main_process(lambda: [i for i, file in enumerate(files) if not file.exists()])
-    logger.info(
-        "%d images of %s, %d of %d parts are done in %s.",
-        *(len(records), name, len(chunks) - len(pending), len(chunks), parts),
-    )
+    with _hold(parts):
+        of_main_process(lambda: _begin(parts, identity))
+        _require_shared(parts)
+        pending = of_main_process(lambda: [i for i, file in enumerate(files) if not file.exists()])
+        logger.info(
+            "%d images of %s, %d of %d parts are done in %s.",
+            *(len(records), name, len(chunks) - len(pending), len(chunks), parts),
+        )
 
-    own = pending[comm.get_rank() :: comm.get_world_size()]
-    found = propose(model, config, [records[i] for chunk in own for i in chunks[chunk]], topk)
-    for chunk in own:
-        names = [records[i].get("file_name", "") for i in chunks[chunk]]
-        ids, boxes, logits = zip(*(next(found) for _ in chunks[chunk]), strict=True)
-        part = ProposalFile.from_images(ids, boxes, logits, file_names=names)
-        write_proposals(files[chunk], part)
+        own = pending[comm.get_rank() :: comm.get_world_size()]
+        found = propose(model, config, [records[i] for chunk in own for i in chunks[chunk]], topk)
+        for chunk in own:
+            names = [records[i].get("file_name", "") for i in chunks[chunk]]
+            ids, boxes, logits = zip(*(next(found) for _ in chunks[chunk]), strict=True)
+            part = ProposalFile.from_images(ids, boxes, logits, file_names=names)
+            write_proposals(files[chunk], part)
 
-    metadata = {**identity, "dataset": name, "config_name": config_name}
-    del metadata["chunk_size"], metadata["images_sha256"]  # of this machine's folders
-    comm.synchronize()
-    of_main_process(lambda: _join(target, parts, files, records, metadata, as_pickle))
+        metadata = {**identity, "dataset": name, "config_name": config_name}
+        del metadata["chunk_size"], metadata["images_sha256"]  # of this machine's folders
+        comm.synchronize()
+        of_main_process(lambda: _join(target, parts, files, records, metadata, as_pickle))
     return target
 
 
@@ -245,13 +250,25 @@ class _Progress:
         )
 
 
+@contextlib.contextmanager
+def _hold(parts: Path) -> Iterator[None]:
+    """Make the folder of the parts, keep other dumps out of it, and say how to go on after a
+    signal."""
+    with contextlib.ExitStack() as stack:
+
+        def hold() -> None:
+            make_writable(parts, f"the folder {parts}", "give another --output.")
+            stack.enter_context(lock_folder(parts))
+
+        of_main_process(hold)
+        try:
+            yield
+        except Stopped as stop:
+            rest = f"; what is done is in {parts}: give the same command again to go on."
+            raise stopped(rest) from stop
+
+
 def _begin(parts: Path, identity: Identity) -> None:
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"Cannot make the folder {parts} ({error.strerror}): give another --output."
-        ) from error
     remove_leftovers(parts)
     require_identity(parts, identity)
 

@@ -22,7 +22,7 @@ from ..config.files import save_config
 from .evaluation import Results, evaluate_checkpoint
 from .labelled_images import load_records
 from .processes import of_main_process
-from .setup import make_output_folder
+from .run_folder import hold_run_folder, make_output_folder
 from .train_loop import train
 
 _MARK = "experiment.sha256"
@@ -44,9 +44,10 @@ def train_once(config: DictConfig, mark: str) -> Results:
         OSError, FloatingPointError: as :func:`~.train_loop.train`.
     """
     folder = Path(config.train.output_dir)
-    claim(folder, mark)
-    done = of_main_process(lambda: results_in(folder))
-    return train(config, resume=True) if done is None else done
+    with hold_run_folder(folder):
+        claim(folder, mark)
+        done = of_main_process(lambda: results_in(folder))
+        return train(config, resume=True) if done is None else done
 
 
 def evaluate_once(config: DictConfig, mark: str, weights: str, *, tta: bool = False) -> Results:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from ..config.files import save_config
 from ..config.max_detections import set_max_detections
 from ..data import find_dataset, num_classes
 from ..data.categories import dataset_with_classes
+from ..files.atomic import write_atomically
 from ..model_zoo import apply_overrides, find_weights, get_config
 from .categories import Categories, class_counts, dataset_names
 from .early_log import keep_records, write_kept_records
@@ -25,11 +26,19 @@ from .image_options import check_image_files, require_reading_mapper
 from .labelled_images import load_records
 from .proposal_data import use_proposals
 from .recorded_data import record_data, register_recorded
+from .run_folder import make_output_folder
 from .tta import use_default_tta
 
 logger = logging.getLogger(__name__)
 
 _PARTS = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
+_BOTH = ("train", "test")
+# Where a detector says how many classes it has.
+_COUNTS = (
+    "model.num_classes",
+    "model.roi_heads.num_classes",
+    "model.roi_heads.box_predictor.num_classes",
+)
 _LOGGERS = ("detectron2", "fvcore", "cascade_rpn_d2")
 
 
@@ -47,7 +56,7 @@ def setup_config(
     tta: bool = False,
     max_detections: int | None = None,
     adapt: Callable[[DictConfig], None] | None = None,
-    check_images: bool = True,
+    check_images: Sequence[str] = ("train", "test"),
 ) -> DictConfig:
     """Load a config and change it as a command line says.
 
@@ -67,7 +76,8 @@ def setup_config(
         max_detections: how many detections of an image are kept and count, see
             :func:`~..config.max_detections.set_max_detections`.
         adapt: changes the config in place before anything else does.
-        check_images: look at all images of folders, see :func:`.image_options.check_image_files`.
+        check_images: of which data to look at all images, ``"train"`` and ``"test"``, see
+            :func:`.image_options.check_image_files`.
 
     Raises:
         ValueError: if there is no such config, key or value; suggests what may have been meant.
@@ -101,9 +111,9 @@ def setup_config(
     use_proposals(config, "test", test_proposals, other_data=test_data is not None)
     apply_overrides(config, overrides)
     check_train(config.train)
+    require_classes_of_data(config)
     require_reading_mapper(config)
-    if check_images:
-        check_image_files(config)
+    check_image_files(config, check_images)
     return config
 
 
@@ -177,6 +187,28 @@ def require_registered(config: DictConfig, part: str) -> None:
             )
 
 
+def require_classes_of_data(config: DictConfig) -> None:
+    """Check that a detector counts the classes of its data, as an evaluation would find out last.
+
+    Raises:
+        ValueError: names the key, what it has and what the data have.
+    """
+    data = config.dataloader
+    parts = ("train",) if data.get("test") is None or data.get("evaluator") is None else _BOTH
+    for part in parts:
+        names = OmegaConf.select(data, f"{part}.dataset.names") or []
+        for name in [names] if isinstance(names, str) else names:
+            known = name in DatasetCatalog.list()
+            classes = MetadataCatalog.get(name).get("thing_classes") if known else None
+            for key in _COUNTS:
+                value = OmegaConf.select(config, key)
+                if classes is not None and _is_int(value) and value != len(classes):
+                    raise ValueError(
+                        f"{key} is {value} but the {part} data have {len(classes)} classes: leave "
+                        f"it out with --{part}-data, which counts them, or give other data."
+                    )
+
+
 def check_train(options: DictConfig) -> None:
     """Check the values of ``train`` that a misprint would turn into a late or a silent failure.
 
@@ -199,38 +231,31 @@ def check_train(options: DictConfig) -> None:
     _require(isinstance(decay, float) and 0 < decay < 1, "ema.decay", decay, "between 0 and 1")
     best = options.best_checkpoint
     if best is not None:
-        mode = best.get("mode")
+        metric, mode = best.get("metric"), best.get("mode")
+        valid = isinstance(metric, str)
+        _require(valid, "best_checkpoint.metric", metric, "a metric of a task, such as bbox/AP")
         _require(mode in ("max", "min"), "best_checkpoint.mode", mode, "max or min")
     if str(options.device).startswith("cuda") and not torch.cuda.is_available():
         raise ValueError("train.device is cuda but torch sees no GPU: give --num-gpus 0.")
 
 
-def prepare_run(config: DictConfig) -> None:
+def prepare_run(config: DictConfig, *, training: bool = True) -> None:
     """Make the output folder, log to its ``log.txt``, and write ``config.yaml`` there.
 
+    Args:
+        config: of the run.
+        training: False for an evaluation, which leaves the ``config.yaml`` of a run as it is.
+
     Raises:
-        OSError: if the folder cannot be made.
+        OSError: if the folder cannot be made or written to.
     """
     folder = config.train.output_dir
     make_output_folder(folder)
     start_logging(folder)
-    if comm.is_main_process():
-        save_config(config, os.path.join(folder, "config.yaml"))
+    file = Path(folder, "config.yaml")
+    if comm.is_main_process() and (training or not file.exists()):
+        save_config(config, file)
     logger.info("torch %s on %s, output in %s", torch.__version__, config.train.device, folder)
-
-
-def make_output_folder(folder: str | os.PathLike[str]) -> None:
-    """Make the folder of a run if it is not there.
-
-    Raises:
-        OSError: if it cannot be made; says what to do.
-    """
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"Cannot make the output folder {folder} ({error.strerror}): give another --output-dir."
-        ) from error
 
 
 def start_logging(folder: str | None = None) -> None:
@@ -239,18 +264,25 @@ def start_logging(folder: str | None = None) -> None:
     Args:
         folder: where every process also writes a ``log.txt``, which begins with what was logged
             since a call without a folder.
+
+    Raises:
+        OSError: if it cannot be written.
     """
+    rank = comm.get_rank()
     for name in _LOGGERS:
         # A second run in one process logs to its own folder, and each line once.
         logging.getLogger(name).handlers.clear()
         setup_logger.cache_clear()
-        setup_logger(folder, distributed_rank=comm.get_rank(), name=name, enable_propagation=True)
+        try:
+            setup_logger(folder, distributed_rank=rank, name=name, enable_propagation=True)
+        except OSError as error:
+            raise OSError(
+                f"Cannot write {error.filename} ({error.strerror}): give another --output-dir."
+            ) from error
     if folder is None:
         keep_records(_LOGGERS)
     else:
         write_kept_records(_LOGGERS)
-
-
 
 
 def _require_objects(name: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
-import math
 import os
 from pathlib import Path
 
@@ -13,19 +11,32 @@ import torch
 from detectron2.config import instantiate
 from detectron2.engine import HookBase, create_ddp_model, hooks
 from detectron2.utils import comm
-from detectron2.utils.events import CommonMetricPrinter, JSONWriter, TensorboardXWriter
 from omegaconf import DictConfig
 from torch import nn
 
-from ..checkpoint import Checkpointer, write_atomically
+from ..checkpoint import Checkpointer
+from . import stopping
 from .categories import adopt_categories, class_layers, run_categories
 from .evaluation import Results, evaluate, try_evaluation, warn_of_many_objects
-from .hooks import BestCheckpointer, MovingAverage
+from .hooks import (
+    BestCheckpointer,
+    Evaluation,
+    MovingAverage,
+    PeriodicCheckpointer,
+    require_metric,
+)
+from .launch import await_main_process, under_torchrun
+from .metrics import MetricsWriter, keep_metrics_before
+from .processes import of_main_process
 from .proposal_data import check_proposals
+from .run_folder import checkpoint_seen_by_all, hold_run_folder, set_aside, tell_set_aside
 from .setup import prepare_run, require_registered
 from .trainer import Trainer, seed_everything
 
 logger = logging.getLogger(__name__)
+
+# A launcher that is told to stop kills its processes after 30.
+_SECONDS_TO_SAVE = 20.0
 
 
 def train(config: DictConfig, *, resume: bool = False) -> Results:
@@ -37,6 +48,9 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     predict with, and ``trainer``; with ``train.ema`` the former are the averaged ones, and
     ``raw_model`` those that training goes on with.
 
+    No other process may train there meanwhile. What an earlier run left there is moved aside,
+    unless this one resumes it. Ctrl-C, SIGTERM and SIGUSR1 stop the training between two steps.
+
     Args:
         config: with ``model, dataloader, optimizer, lr_multiplier, train``; its data loader is told
             seed and first batch.
@@ -47,19 +61,40 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
 
     Raises:
         TrainingDiverged: if a loss becomes NaN or infinite.
-        OSError: if a file cannot be read or written.
+        OSError: if a file cannot be read or written, or another process trains into the folder.
         ValueError: if a checkpoint is of another model, files of proposals do not fit the data, or
-            the test data cannot be evaluated on.
+            the test data cannot be evaluated on or do not give the metric of the best checkpoint.
+        Stopped: if a signal ended it, after a checkpoint.
     """
     require_registered(config, "train")
     if config.dataloader.get("evaluator") is not None:
         require_registered(config, "test")
     check_proposals(config, training=True)
-    last = _last_checkpoint(config.train.output_dir) if resume else ""
+    folder = config.train.output_dir
+    last = _last_checkpoint(folder) if resume else ""
     fresh = adopt_categories(config, last or config.train.init_checkpoint, resumed=bool(last))
-    try_evaluation(config)
-    prepare_run(config)
-    warn_of_many_objects(config)
+    metrics = try_evaluation(config)
+    if config.train.best_checkpoint is not None:
+        require_metric(config.train.best_checkpoint.metric, metrics)
+    with stopping.stop_on_signals(forwarded=under_torchrun()), hold_run_folder(folder):
+        found = resume and checkpoint_seen_by_all(folder)
+        moved = {} if found else of_main_process(lambda: set_aside(folder))
+        config.train.init_checkpoint = _moved(config.train.init_checkpoint, moved)
+        prepare_run(config)
+        tell_set_aside(moved, resume=resume)
+        warn_of_many_objects(config)
+        return _train(config, found, fresh, "" if resume else " with --resume")
+
+
+def _train(config: DictConfig, resume: bool, fresh: bool, how: str) -> Results:
+    """:func:`train`, in a folder that is this run's.
+
+    Args:
+        config: of the run.
+        resume: whether there is a checkpoint to go on from.
+        fresh: whether the layers of the classes start anew.
+        how: the command to go on differs from this one.
+    """
     options = config.train
     seed = comm.shared_random_seed() if options.seed is None else options.seed
     seed_everything(seed)
@@ -77,32 +112,38 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     average = MovingAverage(model, options.ema.decay) if options.ema.enabled else None
     checkpointer = _checkpointer(options.output_dir, trainer, average)
     checkpointer.extra = run_categories(config)
-    resume = resume and _all_have_a_checkpoint(checkpointer)
     results: Results = {}
 
     def evaluate_now() -> Results:
         # A file of results is named like the checkpoint of its weights.
-        index = "final" if trainer.iter >= options.max_iter else f"{trainer.iter:07d}"
-        _take_buffers_of_main_process(checkpointer.model)
-        results.clear()
-        # What is found in the midst of a training is soon found better, and may be half a gigabyte.
-        found = evaluate(
-            config,
-            checkpointer.model,
-            name=f"evaluation_{index}",
-            write_predictions=index == "final",
-        )
-        results.update(found)
+        name = _evaluation_of(trainer.iter, options)
+        with stopping.immediate():
+            _take_buffers_of_main_process(checkpointer.model)
+            results.clear()
+            # What is found in the midst of a training is soon found better, and may be half a
+            # gigabyte.
+            final = trainer.iter >= options.max_iter
+            found = evaluate(config, checkpointer.model, name=name, write_predictions=final)
+            results.update(found)
         return results
 
-    periodic = hooks.PeriodicCheckpointer(checkpointer, **options.checkpointer)
+    def is_missing(iteration: int) -> bool:
+        name = _evaluation_of(iteration, options)
+        return not Path(options.output_dir, f"{name}.json").exists()
+
+    def flush() -> None:
+        for writer in writers:
+            writer.flush()
+
+    writers: list[MetricsWriter] = []
+    periodic = PeriodicCheckpointer(checkpointer, flush, **options.checkpointer)
     trainer.register_hooks(
         [
             hooks.IterationTimer(),
             average,
             hooks.LRScheduler(scheduler=instantiate(config.lr_multiplier)),
-            periodic if comm.is_main_process() else None,
-            hooks.EvalHook(options.eval_period, evaluate_now),
+            periodic,
+            Evaluation(options.eval_period, evaluate_now, is_missing, flush),
             _best_checkpointer(config, checkpointer),
         ]
     )
@@ -128,13 +169,18 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     if options.seed not in (None, trainer.seed):
         logger.warning("The resumed run keeps its seed; train.seed=%d is not used.", options.seed)
     logger.info("Seed %d, first iteration %d", trainer.seed, start_iter)
-    trainer.register_hooks([_writer(options, start_iter)])
+    if comm.is_main_process():
+        keep_metrics_before(options.output_dir, start_iter)
+        writers += [MetricsWriter(options.output_dir, options.max_iter, options.log_period)]
+    trainer.register_hooks(writers)
     trainer.model = _distribute(model, options)
     config.dataloader.train.seed = trainer.seed
     config.dataloader.train.start_batch = start_iter * options.accumulate
     trainer.batches = instantiate(config.dataloader.train)
     try:
         trainer.train(start_iter, options.max_iter)
+    except stopping.Stopped:
+        raise _save_and_stop(trainer, periodic, how) from None
     except OSError as error:
         # Checkpoints say so themselves; metrics and logs pass on the bare words of the system.
         if error.errno == errno.ENOSPC and len(error.args) > 1:
@@ -144,6 +190,35 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
             ) from error
         raise
     return results
+
+
+def _save_and_stop(trainer: Trainer, periodic: PeriodicCheckpointer, how: str) -> stopping.Stopped:
+    """Write a checkpoint, without asking the other processes for anything, as they may have been
+    stopped in an evaluation; they wait for it."""
+    with stopping.deferred():
+        done = min(trainer.iter + 1, trainer.max_iter)
+        folder = periodic.checkpointer.save_dir
+        if comm.is_main_process():
+            periodic.save_now()
+        await_main_process(_SECONDS_TO_SAVE)
+    what = f" after {done} of {trainer.max_iter} iterations, which are in {folder}"
+    what = what if done else " before the first iteration was done"
+    stop = stopping.stopped(f"{what}: give the same command again{how if done else ''} to go on.")
+    logger.warning("The training was %s", stop.message)
+    return stop
+
+
+def _moved(weights: str, moved: dict[Path, Path]) -> str:
+    """Where the weights to start from are, if those are of the run that was moved aside."""
+    for file, target in moved.items():
+        if weights and os.path.abspath(weights) == os.path.abspath(file):
+            return str(target)
+    return weights
+
+
+def _evaluation_of(iteration: int, options: DictConfig) -> str:
+    """How the results after an iteration are called: like the checkpoint of the weights."""
+    return f"evaluation_{'final' if iteration >= options.max_iter else f'{iteration:07d}'}"
 
 
 def _checkpointer(folder: str, trainer: Trainer, average: MovingAverage | None) -> Checkpointer:
@@ -158,16 +233,6 @@ def _last_checkpoint(folder: str) -> str:
     return files.get_checkpoint_file() if files.has_checkpoint() else ""
 
 
-def _all_have_a_checkpoint(checkpointer: Checkpointer) -> bool:
-    found = comm.all_gather(checkpointer.has_checkpoint())
-    if any(found) and not all(found):
-        raise OSError(
-            f"Only some processes see the checkpoints in {checkpointer.save_dir}: give an output "
-            "folder that all machines share."
-        )
-    return all(found)
-
-
 def _best_checkpointer(config: DictConfig, checkpointer: Checkpointer) -> HookBase | None:
     options = config.train
     best = options.best_checkpoint
@@ -177,21 +242,6 @@ def _best_checkpointer(config: DictConfig, checkpointer: Checkpointer) -> HookBa
     weights = Checkpointer(checkpointer.model, options.output_dir, tag_last=False)
     weights.extra = checkpointer.extra
     return BestCheckpointer(weights, options.eval_period, best.metric, best.mode)
-
-
-def _writer(options: DictConfig, start_iter: int) -> HookBase | None:
-    if not comm.is_main_process():
-        return None
-    metrics = os.path.join(options.output_dir, "metrics.json")
-    _keep_metrics_before(start_iter, metrics)
-    writers = [
-        CommonMetricPrinter(options.max_iter),
-        # The values of the iteration itself, where a median over the last ones would depend on when
-        # the run was resumed.
-        JSONWriter(metrics, window_size=1),
-        TensorboardXWriter(options.output_dir),
-    ]
-    return hooks.PeriodicWriter(writers, period=options.log_period)
 
 
 def _distribute(model: nn.Module, options: DictConfig) -> nn.Module:
@@ -209,23 +259,3 @@ def _take_buffers_of_main_process(model: nn.Module) -> None:
 
 def _numbered_checkpoints(folder: str) -> list[str]:
     return sorted(str(path) for path in Path(folder).glob("model_[0-9]*.pth"))
-
-
-def _keep_metrics_before(start_iter: int, path: str) -> None:
-    """Drop the lines of iterations that will be repeated; set aside those of another run."""
-    file = Path(path)
-    if not file.exists():
-        return
-    if start_iter == 0:
-        file.replace(file.with_name("metrics_of_previous_run.json"))
-        return
-    kept = [line for line in file.read_text().splitlines() if _iteration(line) < start_iter]
-    content = "".join(f"{line}\n" for line in kept)
-    write_atomically(path, lambda out: out.write(content.encode()))
-
-
-def _iteration(line: str) -> float:
-    try:
-        return json.loads(line)["iteration"]
-    except ValueError:  # a line that was being written when the run was killed
-        return math.inf

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,11 +23,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from . import stopping
 from .messages import mendable_message
 
 logger = logging.getLogger(__name__)
 
 Losses = Mapping[str, Tensor]
+_STOP = "stop"
+_SLOW_SECONDS = 5.0
 
 
 class TrainingDiverged(FloatingPointError):
@@ -48,6 +52,10 @@ class Trainer(TrainerBase):
         accumulate: number of batches whose gradients are averaged for one step.
         log_period: iterations between two readings of the gradients' norm, each of which makes the
             device wait.
+
+    Attributes:
+        stop_agreed: whether one of the processes had been told to stop when the last step began;
+            all of them know it after the same step, see :mod:`.stopping`.
     """
 
     def __init__(
@@ -69,6 +77,8 @@ class Trainer(TrainerBase):
         self.clip_grad_norm = clip_grad_norm
         self.accumulate = accumulate
         self.log_period = log_period
+        self.stop_agreed = False
+        self._step_seconds = math.inf  # the first may be slow
         self.batches: Iterable[Any] = ()
         self._iterator: Iterator[Any] | None = None
         self._last_losses: dict[str, float] = {}
@@ -84,7 +94,21 @@ class Trainer(TrainerBase):
         Raises:
             TrainingDiverged: if a loss or a proposal is not finite; names the iteration.
         """
+        begun = time.perf_counter()
         self._require_finite_gradients()
+        with self._given_up_if_slow():
+            arrived, data_time = self._gradients()
+        self.stop_agreed = any([losses.pop(_STOP) > 0 for losses in arrived])
+        values = self._finite_mean(arrived)
+        self._last_losses = values
+        grad_norm = self._apply_gradients()
+        self._grad_norm = None if grad_norm is None else _OnTheWay({"gradient norm": grad_norm})
+        self._write_metrics(values, data_time, grad_norm)
+        self._step_seconds = time.perf_counter() - begun
+
+    def _gradients(self) -> tuple[list[dict[str, float]], float]:
+        """Forward and backward on each batch of a step: its losses, and the seconds that all took
+        to arrive."""
         data_time = 0.0
         pending = []
         for part in range(self.accumulate):
@@ -94,14 +118,30 @@ class Trainer(TrainerBase):
             seed_everything(self.seed, comm.get_rank(), self.iter * self.accumulate + part)
             with self._gradient_exchange(part == self.accumulate - 1):
                 losses = self._forward(batch)
-                pending.append(_OnTheWay(losses))
+                # One number more on a way that the losses go in any case.
+                stop = torch.full((), float(bool(stopping.requested())), device=self.device)
+                pending.append(_OnTheWay({**losses, _STOP: stop}))
                 total = torch.stack([loss.float() for loss in losses.values()]).sum()
                 self.grad_scaler.scale(total / self.accumulate).backward()
-        values = self._finite_mean([losses.read() for losses in pending])
-        self._last_losses = values
-        grad_norm = self._apply_gradients()
-        self._grad_norm = None if grad_norm is None else _OnTheWay({"gradient norm": grad_norm})
-        self._write_metrics(values, data_time, grad_norm)
+        return [losses.read() for losses in pending], data_time
+
+    @contextlib.contextmanager
+    def _given_up_if_slow(self) -> Iterator[None]:
+        """Where one process takes slow steps, as with large images on a CPU, a signal ends one in
+        the middle, as if it had not begun: a launcher would not wait for its end."""
+        if comm.get_world_size() > 1 or self._step_seconds < _SLOW_SECONDS:
+            yield
+            return
+        # The weights change after the block only.
+        before = [buffer.clone() for buffer in self.model.buffers()]
+        try:
+            with stopping.immediate():
+                yield
+        except stopping.Stopped:
+            for buffer, value in zip(self.model.buffers(), before, strict=True):
+                buffer.copy_(value)
+            self.iter -= 1
+            raise
 
     def _next_batch(self) -> Any:
         if self._iterator is None:
@@ -189,11 +229,13 @@ class Trainer(TrainerBase):
 
         Raises:
             TrainingDiverged: see :meth:`run_step`.
+            Stopped: by a hook that looks at ``stop_agreed``.
         """
         log = logging.getLogger(TrainerBase.__module__)
         log.addFilter(_without_traceback)
         try:
-            super().train(start_iter, max_iter)
+            with stopping.deferred():
+                super().train(start_iter, max_iter)
         finally:
             log.removeFilter(_without_traceback)
 

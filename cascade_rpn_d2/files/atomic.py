@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -23,9 +24,10 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
             was there before is intact. What was written is removed.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}{_TEMPORARY_SUFFIX}")
+    # A name of its own, for another process may be writing the same file.
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}{_TEMPORARY_SUFFIX}")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -43,9 +45,14 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
         raise failure from error
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove what a killed process left of files it was writing to a folder."""
-    for leftover in Path(folder).glob(f".*{_TEMPORARY_SUFFIX}"):
+def remove_leftovers(folder: str | os.PathLike[str], names: str = "*") -> None:
+    """Remove what a killed process left of files it was writing to a folder.
+
+    Args:
+        folder: that no other process writes such files to.
+        names: pattern of the files.
+    """
+    for leftover in Path(folder).glob(f".{names}{_TEMPORARY_SUFFIX}"):
         leftover.unlink(missing_ok=True)
 
 

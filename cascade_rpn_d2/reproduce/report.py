@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from ..checkpoint import write_atomically
 from ..engine.evaluation import Results
+from ..files.folders import make_writable
 from ..visualization import plot_rows, save_image
 from .table import Row, Table, show
 
@@ -109,7 +110,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         The files, the plot only if there is a row to compare.
     """
     stem = folder / report.key.replace("/", "_")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_writable(folder, f"the output folder {folder}", "give another --output-dir.")
     texts = {".md": markdown(report), ".json": json.dumps(as_json(report), indent=2) + "\n"}
     for suffix, text in texts.items():
         write_atomically(stem.with_suffix(suffix), partial(_write, text))

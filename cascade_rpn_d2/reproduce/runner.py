@@ -17,6 +17,7 @@ from ..engine import dump_proposals, setup_config
 from ..engine.evaluation import Results
 from ..engine.finetune import TrainedDetector, prepare_detector
 from ..engine.processes import of_main_process
+from ..engine.run_folder import hold_run_folder
 from ..engine.run_once import claim, evaluate_once, fingerprint, mark_of, results_in, train_once
 from ..engine.setup import start_logging
 from .report import Report, write_report
@@ -79,7 +80,7 @@ class Setting:
             device=self.device,
             tta=tta,
             adapt=adapt,
-            check_images=self.check_images,
+            check_images=("train", "test") if self.check_images else (),
         )
         config.train.output_dir = str(self.run_dir(name))  # whatever the overrides say
         return config
@@ -179,9 +180,12 @@ def run(row: Row, setting: Setting, mark: str) -> None:
     if row.fine_tunes:
         detector = _trained(row.fine_tunes, setting)
         folder = Path(config.train.output_dir)
-        claim(folder, mark)
-        config.train.init_checkpoint = str(folder / "detector.pth")
-        of_main_process(lambda: prepare_detector(config, detector))
+        with hold_run_folder(folder):
+            claim(folder, mark)
+            config.train.init_checkpoint = str(folder / "detector.pth")
+            of_main_process(lambda: prepare_detector(config, detector))
+            train_once(config, mark)
+        return
     train_once(config, mark)
 
 

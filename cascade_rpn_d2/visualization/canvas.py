@@ -271,8 +271,13 @@ def save_image(path: str | os.PathLike[str], image: RGBImage) -> None:
         ok = False
     if not ok:
         raise ValueError(f"Cannot write '{file}': name it *.png or *.jpg.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(data.tobytes())
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data.tobytes())
+    except OSError as error:
+        raise OSError(
+            f"Cannot write {file} ({error.strerror}): make room there, or give another path."
+        ) from error
 
 
 def _fixed_point(value: float) -> int:

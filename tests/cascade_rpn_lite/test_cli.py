@@ -66,7 +66,7 @@ def test_an_interruption_is_no_traceback(monkeypatch, capsys):
 
     monkeypatch.setattr(engine_command, "run_command", interrupt)
     assert main(["predict", "--config-file", "c", "--input", "i", "--output", "o"]) == 130
-    assert capsys.readouterr().err.strip() == "cascade-rpn predict: interrupted."
+    assert capsys.readouterr().err.strip() == "cascade-rpn predict: stopped by Ctrl-C."
 
 
 @pytest.mark.parametrize("words", ["--help", "visualize --help"])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cascade_rpn_d2.checkpoint import Checkpointer
-from cascade_rpn_d2.engine.hooks import BestCheckpointer, MovingAverage
+from cascade_rpn_d2.engine.hooks import BestCheckpointer, MovingAverage, require_metric
 
 
 @pytest.fixture
@@ -61,11 +61,13 @@ def look(model, tmp_path):
         checkpointer = Checkpointer(model, str(tmp_path), tag_last=False)
         hook = BestCheckpointer(checkpointer, 2, "bbox/AP", mode)
         latest = {} if value is None else {"bbox/AP": (value, done - 1)}
-        storage = SimpleNamespace(latest=lambda: latest)
+        storage = SimpleNamespace()
         hook.trainer = SimpleNamespace(
             iter=done - 1, start_iter=start_iter, max_iter=9, storage=storage
         )
+        storage.latest = dict  # there has been none when a training begins
         hook.before_train()
+        storage.latest = lambda: latest
         hook.after_step()
         path = tmp_path / "model_best.pth"
         return torch.load(path)["value"] if path.exists() else None
@@ -92,3 +94,19 @@ def test_only_iterations_that_were_evaluated_count(look):
 def test_a_missing_metric_is_said(look, caplog):
     look(None)
     assert "bbox/AP has no value" in caplog.text
+
+
+GIVEN = ("bbox/AP", "bbox/AP50", "bbox/AP75", "bbox/AP-person")
+
+
+@pytest.mark.parametrize("metric", ["bbox/AP", "anchors/active_share", "total_loss", "loss_cls"])
+def test_a_metric_that_there_will_be_is_taken(metric):
+    require_metric(metric, GIVEN)
+
+
+def test_a_metric_that_there_will_not_be_is_refused_with_the_nearest():
+    require_metric("anything", None)
+    with pytest.raises(ValueError, match=r"is 'bbox/AP5', which .*: set it to 'bbox/AP"):
+        require_metric("bbox/AP5", GIVEN)
+    with pytest.raises(ValueError, match=r"to 'bbox/AP', 'bbox/AP50' or 'bbox/AP75', or train"):
+        require_metric("accuracy of it all", GIVEN)

@@ -54,7 +54,7 @@ def test_a_folder_with_flaws_is_refused_before_the_run(tmp_path):
     Path(file).write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"^2 of .*0\.png has 64 x 64, not 63 x 64"):
         setup_config(TINY_CONFIG, test_data=data)
-    setup(data, check_images=False)
+    setup(data, check_images=())
 
 
 def test_an_image_that_is_left_out_of_training_may_be_broken(tmp_path):

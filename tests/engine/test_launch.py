@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,9 @@ from detectron2.utils import comm
 
 from cascade_rpn_d2.engine import launch
 from cascade_rpn_d2.engine.launch import _leave_group, _main
+from cascade_rpn_d2.engine.stopping import Relay
+
+NOTHING_TOLD = Relay(SimpleNamespace(value=0))
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +42,7 @@ def test_machines_that_would_not_meet_are_refused(monkeypatch):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux does")
-@pytest.mark.parametrize("leave", [_leave_group, lambda: _main(print, ())])
+@pytest.mark.parametrize("leave", [_leave_group, lambda: _main(print, (), NOTHING_TOLD)])
 def test_no_thread_of_the_group_is_left_that_could_abort_the_process(tmp_path, leave):
     before = len(os.listdir("/proc/self/task"))
     torch.distributed.init_process_group(

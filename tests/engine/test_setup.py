@@ -74,6 +74,7 @@ def test_a_value_of_another_kind_is_refused(text, kind):
         ("amp.dtype", "float8"),
         ("ema.decay", 1.0),
         ("best_checkpoint.mode", "most"),
+        ("best_checkpoint.metric", None),
     ],
 )
 def test_values_that_would_fail_late_are_refused_at_once(key, value):
@@ -249,6 +250,16 @@ def test_test_data_are_matched_to_the_classes_by_name(detector, tmp_path):
     assert MetadataCatalog.get(name).thing_classes == ["cat", "dog"]
     assert {a["category_id"] for a in DatasetCatalog.get(name)[0]["annotations"]} == {1}
     assert detector.dataloader.evaluator.dataset_name == name
+
+
+@pytest.mark.parametrize("part", ["", "box_predictor."])
+def test_a_number_of_classes_beside_the_data_is_refused_at_the_start(tmp_path, part):
+    data = folder(tmp_path / "data", "cat", "dog")
+    key = f"model.roi_heads.{part}num_classes"
+    options = {"train_data": data, "test_data": data, "device": "cpu"}
+    with pytest.raises(ValueError, match=f"^{key} is 5 but the train data have 2 classes: leave"):
+        setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", [f"{key}=5"], **options)
+    setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", [f"{key}=2"], **options)
 
 
 def test_an_output_folder_that_cannot_be_made_is_said(tiny_config, tmp_path):

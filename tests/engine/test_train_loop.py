@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -12,9 +13,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from detectron2.utils.events import JSONWriter
+from detectron2.modeling.proposal_generator import RPN
+from detectron2.utils.events import get_event_storage
 
-from cascade_rpn_d2.engine import Trainer, TrainingDiverged, train
+from cascade_rpn_d2.engine import Trainer, TrainingDiverged, evaluate_checkpoint, metrics, train
+from cascade_rpn_d2.engine import train_loop as train_loop_module
+from cascade_rpn_d2.engine import trainer as trainer_module
+from cascade_rpn_d2.engine.stopping import Stopped
+from cascade_rpn_d2.files.lock import lock_folder
 from tests.engine.conftest import TINY_CONFIG
 
 ALL_SWITCHES = (
@@ -142,11 +148,18 @@ def test_resuming_a_finished_run_evaluates_it_and_more_iterations_go_on(tiny_con
     assert [line["iteration"] for line in losses(tmp_path / "out")] == [0, 1, 2, 3]
 
 
+def test_a_metric_that_the_evaluation_does_not_give_is_refused_at_the_start(tiny_config, tmp_path):
+    config = tiny_config("out", "train.best_checkpoint.metric=box_proposals/AR@10")
+    with pytest.raises(ValueError, match=r"set it to 'box_proposals/AR@100'"):
+        train(config)
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_space_for_metrics_says_what_to_do(tiny_config, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(JSONWriter, "write", full)
+    monkeypatch.setattr(metrics._Json, "write", full)
     with pytest.raises(OSError, match=r"No space is left for .*run: make room, then --resume"):
         train(tiny_config("run"))
 
@@ -156,12 +169,201 @@ def test_resume_without_a_checkpoint_starts(tiny_config, tmp_path):
     assert len(losses(tmp_path / "out")) == 1
 
 
-def test_a_new_run_in_an_old_folder_sets_the_old_metrics_aside(tiny_config, tmp_path):
+def test_a_new_run_in_an_old_folder_sets_the_old_one_aside_whole(tiny_config, tmp_path, caplog):
     train(tiny_config("out", "train.max_iter=2"))
+    out = tmp_path / "out"
+    weights = str(out / "model_final.pth")
+    config = tiny_config("out")
+    config.train.init_checkpoint = weights
+    evaluate_checkpoint(config)
+    (out / "notes.txt").write_text("of the user")
+    before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    caplog.clear()
+    # Its own weights to start from move along.
+    train(tiny_config("out", "train.max_iter=1", f"train.init_checkpoint={weights}"))
+    assert len(losses(out)) == 1 and not (out / "evaluation.json").exists()
+    kept = {p.name: p.read_bytes() for p in (out / "previous_1").iterdir()}
+    stay = {"log.txt", "notes.txt", ".lock"}
+    assert kept == {name: content for name, content in before.items() if name not in stay}
+    said = [r.message for r in caplog.records if "held a run before" in r.message]
+    assert len(said) == 1 and "are now in previous_1; --resume goes on" in said[0]
+    assert " files (model_best.pth, model_final.pth, last_checkpoint, ...) are" in said[0]
     train(tiny_config("out", "train.max_iter=1"))
-    assert len(losses(tmp_path / "out")) == 1
-    old = (tmp_path / "out" / "metrics_of_previous_run.json").read_text()
-    assert old.count("loss_rpn_cls") == 2
+    assert (out / "previous_2" / "model_final.pth").exists()
+
+
+def test_a_second_training_in_one_folder_is_refused_and_loses_nothing(
+    tiny_config, tmp_path, repository
+):
+    train(tiny_config("out", "train.max_iter=1"))
+    before = {p: p.read_bytes() for p in (tmp_path / "out").iterdir() if p.is_file()}
+    program = (
+        "import sys; from cascade_rpn_d2.files.lock import lock_folder\n"
+        "with lock_folder(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "out")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=repository, **pipes) as other:
+        assert other.stdout.readline() == b"held\n"
+        for resume in (False, True):
+            with pytest.raises(
+                OSError, match=rf"Another run writes to .*out \(process {other.pid}\): wait for"
+            ):
+                train(tiny_config("out"), resume=resume)
+        config = tiny_config("out")
+        config.train.init_checkpoint = str(tmp_path / "out" / "model_final.pth")
+        del before[tmp_path / "out" / "log.txt"], before[tmp_path / "out" / ".lock"]
+        evaluate_checkpoint(config)  # takes no lock
+        assert {p: p.read_bytes() for p in before} == before
+        other.communicate()
+    train(tiny_config("out"), resume=True)
+
+
+def test_a_training_inside_a_block_that_holds_its_folder_goes_on(tiny_config, tmp_path):
+    (tmp_path / "out").mkdir()
+    with lock_folder(tmp_path / "out"):
+        train(tiny_config("out", "train.max_iter=1"))
+        with (tmp_path / "out" / ".lock").open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def signal_at(monkeypatch, iteration: int, number: int = signal.SIGTERM) -> None:
+    original = Trainer.run_step
+
+    def run_step(self):
+        if self.iter == iteration:
+            signal.raise_signal(number)
+        original(self)
+
+    monkeypatch.setattr(Trainer, "run_step", run_step)
+
+
+@pytest.mark.parametrize(
+    ("number", "switches"),
+    [(signal.SIGTERM, ALL_SWITCHES), (signal.SIGINT, ()), (signal.SIGUSR1, ())],
+    ids=["SIGTERM, all_switches", "Ctrl-C", "SIGUSR1"],
+)
+def test_a_signal_stops_after_a_checkpoint_and_the_resumed_run_equals_the_unbroken_one(
+    number, switches, tiny_config, tmp_path, monkeypatch, capfd
+):
+    train(tiny_config("straight", *switches))
+    handler = signal.getsignal(number)
+    with monkeypatch.context() as patch, pytest.raises(Stopped) as stop:
+        signal_at(patch, 3, number)
+        train(tiny_config("resumed", *switches))
+    assert stop.value.code == 128 + number and signal.getsignal(number) is handler
+    assert "4 of 6 iterations, which are in" in stop.value.message
+    assert "with --resume to go on" in stop.value.message
+    assert "stopping after this iteration" in capfd.readouterr().err
+    out = tmp_path / "resumed"
+    assert (out / "last_checkpoint").read_text() == "model_0000003.pth"
+    assert [line["iteration"] for line in losses(out)] == [0, 1, 2, 3]
+    train(tiny_config("resumed", *switches), resume=True)
+    assert losses(out) == losses(tmp_path / "straight")
+    assert_equal(*(checkpoint(tmp_path / name) for name in ("resumed", "straight")))
+
+
+@pytest.mark.parametrize("switches", [(), ALL_SWITCHES], ids=["plain", "all_switches"])
+def test_a_slow_step_is_given_up_as_if_it_had_not_begun(
+    switches, tiny_config, tmp_path, monkeypatch
+):
+    train(tiny_config("straight", *switches))
+    loss = RPN.losses
+
+    def losses_late(self, *arguments):
+        # The statistics of the norms have taken up the batch by now.
+        if get_event_storage().iter == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return loss(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="after 4 of 6 iterations"):
+        patch.setattr(RPN, "losses", losses_late)
+        patch.setattr(trainer_module, "_SLOW_SECONDS", 0.0)
+        train(tiny_config("resumed", *switches))
+    out = tmp_path / "resumed"
+    assert (out / "last_checkpoint").read_text() == "model_0000003.pth"
+    train(tiny_config("resumed", *switches), resume=True)
+    assert losses(out) == losses(tmp_path / "straight")
+    assert_equal(*(checkpoint(tmp_path / name) for name in ("resumed", "straight")))
+
+
+def test_a_signal_in_the_first_step_leaves_nothing_to_resume(tiny_config, tmp_path, monkeypatch):
+    signal_at(monkeypatch, 0)
+    with pytest.raises(Stopped, match="before the first iteration was done: give the same command"):
+        train(tiny_config("out"))
+    assert not list((tmp_path / "out").glob("*.pth"))
+
+
+def test_a_signal_at_an_iteration_with_a_checkpoint_writes_no_second_one(
+    tiny_config, tmp_path, monkeypatch
+):
+    signal_at(monkeypatch, 2)
+    with pytest.raises(Stopped):
+        train(tiny_config("out"))
+    assert [p.name for p in (tmp_path / "out").glob("*.pth")] == ["model_0000002.pth"]
+
+
+def test_a_run_stopped_in_an_evaluation_saves_and_makes_it_up_when_resumed(
+    tiny_config, tmp_path, monkeypatch
+):
+    periods = ("train.eval_period=2", "train.checkpointer.period=5")
+    train(tiny_config("straight", *periods))
+    evaluate = train_loop_module.evaluate
+
+    def interrupted(config, model, *, name, **options):
+        if name == "evaluation_0000003":
+            signal.raise_signal(signal.SIGTERM)
+        return evaluate(config, model, name=name, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="4 of 6 iterations"):
+        patch.setattr(train_loop_module, "evaluate", interrupted)
+        train(tiny_config("out", *periods))
+    out = tmp_path / "out"
+    assert (out / "last_checkpoint").read_text() == "model_0000003.pth"
+    assert {p.name for p in out.glob("evaluation_*")} == {"evaluation_0000001.json"}
+    train(tiny_config("out", *periods), resume=True)
+    for name in ("evaluation_0000003.json", "evaluation_0000005.json", "evaluation_final.json"):
+        other = tmp_path / "straight" / name
+        assert (out / name).exists() == other.exists()
+        assert not other.exists() or (out / name).read_text() == other.read_text()
+    assert evaluated(out) == evaluated(tmp_path / "straight")
+    best = [checkpoint(tmp_path / name, "model_best.pth")["value"] for name in ("out", "straight")]
+    assert best[0] == best[1]
+
+
+def evaluated(folder: Path) -> dict[int, dict[str, float | None]]:
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    found: dict[int, dict[str, float | None]] = {}
+    for line in lines:
+        values = {k: v for k, v in line.items() if k.startswith("box_proposals/")}
+        if values:
+            found[line["iteration"]] = values
+    return found
+
+
+def test_every_evaluation_is_in_the_metrics_at_once(tiny_config, tmp_path, monkeypatch):
+    config = tiny_config("out", "train.eval_period=2", "train.log_period=20")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        interrupt(patch, 4)
+        train(config)
+    assert list(evaluated(tmp_path / "out")) == [1, 3]
+
+
+def test_metrics_are_strict_json_with_null_for_what_has_no_value(tiny_config, tmp_path):
+    train(tiny_config("out", "train.max_iter=1"))
+    for line in (tmp_path / "out" / "metrics.json").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+    # No object of the tiny pictures is large.
+    assert evaluated(tmp_path / "out")[1]["box_proposals/ARl@100"] is None
+
+
+def test_metrics_with_a_line_of_no_run_are_not_gone_on_with(tiny_config, tmp_path):
+    train(tiny_config("out", "train.max_iter=1"))
+    file = tmp_path / "out" / "metrics.json"
+    file.write_text(file.read_text() + '{"epoch": 1}\n')
+    with pytest.raises(ValueError, match=r"Line \d of .*metrics\.json is not of a run: remove"):
+        train(tiny_config("out"), resume=True)
+    assert '{"epoch": 1}' in file.read_text()
 
 
 @pytest.mark.parametrize("iteration", [4, 5], ids=["midway", "in the last iteration"])
@@ -222,7 +424,7 @@ def test_a_kill_while_a_checkpoint_is_written_loses_only_that_one(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     out = tmp_path / "out"
     assert (out / "last_checkpoint").read_text() == "model_0000002.pth"
-    assert (out / ".model_0000005.pth.tmp").exists()
+    assert list(out.glob(".model_0000005.pth.*.tmp"))
     train(tiny_config("straight"))
     train(tiny_config("out"), resume=True)
     assert losses(out) == losses(tmp_path / "straight")
