@@ -10,7 +10,7 @@ cell, ``Hi, Wi`` height and width of level i in cells, ``R`` boxes an image: the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,13 @@ class GroundTruth:
             valid = valid.new_zeros((len(instances), 1))
             classes = None if classes is None else classes.new_zeros((len(instances), 1))
         return cls(boxes, valid, classes)
+
+    def parts(self, count: int) -> Iterator[tuple[int, GroundTruth]]:
+        """At most ``count`` objects of every image at a time, and the index of their first."""
+        for first in range(0, self.boxes.shape[1], count):
+            objects = slice(first, first + count)
+            classes = None if self.classes is None else self.classes[:, objects]
+            yield first, GroundTruth(self.boxes[:, objects], self.valid[:, objects], classes)
 
     def of(self, index: Tensor) -> Tensor:
         """Boxes (N, K, 4) of the objects with ``index`` (N, K)."""
@@ -146,9 +153,7 @@ def own_cells(
     return valid_cells(grids, image_sizes_of(images, device), 1, size_divisibility)
 
 
-def count_own_cells(
-    grids: Sequence[Grid], images: ImageList, size_divisibility: int
-) -> list[int]:
+def count_own_cells(grids: Sequence[Grid], images: ImageList, size_divisibility: int) -> list[int]:
     """How many cells each of the N images has, those of other images' padding not counted."""
 
     def cells(size: int, limit: int, stride: int) -> int:

@@ -1,5 +1,5 @@
-"""The pure-torch operators where kernels are at a loss: devices without float64, such as Apple's, and
-derivatives in forward mode."""
+"""The pure-torch operators where kernels are at a loss: on devices without float64, such as
+Apple's, and for derivatives in forward mode."""
 
 from __future__ import annotations
 

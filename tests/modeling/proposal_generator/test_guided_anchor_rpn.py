@@ -256,9 +256,7 @@ class TestInference:
         generator.location_threshold = 0.0
         images, features, truth = batch
         guide, _, grids = generator._guide(features)
-        valid = valid_cells(
-            grids, torch.tensor(images.image_sizes), generator.num_anchors, 32
-        )
+        valid = valid_cells(grids, torch.tensor(images.image_sizes), generator.num_anchors, 32)
         logits = generator.head.predict(guide).logits
         own = [x[cells].detach() for x, cells in zip(logits, valid, strict=True)]
         assert len(own[0]) == valid.shape[1] > 1.5 * len(own[1])
