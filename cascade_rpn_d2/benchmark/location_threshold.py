@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
+from detectron2.structures import ImageList
 from torch import Tensor
 
 from .. import model_zoo
@@ -103,7 +104,7 @@ def location_threshold_rows(case: Case, budget: Budget, ga_rpn: str = GA_RPN) ->
 
     yield timed("GA-RPN head, all cells / pyramid convolution", dense(head, propose), convolve)
     for published in TABLE_5:
-        share = leave(published.share, head, inputs.features, case)
+        share = leave(published.share, head, inputs.images, inputs.features, case)
         layers = MaskedLayers(head, inputs, case)
         yield (agreement := layers.agreement(share))
         if not agreement.met:
@@ -117,7 +118,7 @@ def location_threshold_rows(case: Case, budget: Budget, ga_rpn: str = GA_RPN) ->
             quantity_of("whole model", published),
             sparse(whole, detect),
             dense(whole, detect),
-            active=leave(published.share, whole, features, case),
+            active=leave(published.share, whole, inputs.images, features, case),
             published=published.ratio,
         )
 
@@ -157,14 +158,20 @@ def build_model(name: str, case: Case) -> tuple[GuidedAnchorRPN, Part, Mapping[s
 
 
 @torch.no_grad()
-def leave(share: float, head: GuidedAnchorRPN, features: Mapping[str, Tensor], case: Case) -> float:
+def leave(
+    share: float,
+    head: GuidedAnchorRPN,
+    images: ImageList,
+    features: Mapping[str, Tensor],
+    case: Case,
+) -> float:
     """Set the threshold so that a share of the cells, from 0 to 1 and one at least, is active.
 
     Returns:
         The share that is; more than asked for where probabilities are equal.
     """
     with case.autocast():
-        probability = head.trace(features).probability.flatten()
+        probability = head.trace(images, features).probability.flatten()
     count = max(1, round(share * len(probability)))
     head.location_threshold = probability.topk(count).values[-1].item()
     return (probability >= head.location_threshold).float().mean().item()
@@ -201,7 +208,7 @@ class MaskedLayers:
     def __init__(self, head: GuidedAnchorRPN, inputs: HeadInputs, case: Case):
         self.head, self.case = head.head, case
         with case.autocast():
-            anchors = head.trace(inputs.features)
+            anchors = head.trace(inputs.images, inputs.features)
             self.grids, self.mask = anchors.grids, anchors.active
             maps = [inputs.features[name] for name in head.in_features]
             # As the generator hands them on.

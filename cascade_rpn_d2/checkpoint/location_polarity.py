@@ -147,7 +147,7 @@ def turned_round(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str,
 def _look(network: Any, images: ImageList, objects: Tensor) -> tuple[Tensor, Tensor, float]:
     """Probability (S,) of the cells of one image, their labels (S,), and the threshold."""
     guide = getattr(network, "proposal_generator", network)  # GA-RetinaNet guides its own anchors
-    seen = guide.trace(network.backbone(images.tensor))
+    seen = guide.trace(images, network.backbone(images.tensor))
     truth = Instances(images.image_sizes[0])
     truth.gt_boxes = Boxes(objects.to(seen.probability.device))
     everywhere = torch.ones_like(seen.probability, dtype=torch.bool)

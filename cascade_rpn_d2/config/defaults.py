@@ -7,7 +7,7 @@ from detectron2.config import CfgNode
 
 def add_cascade_rpn_config(cfg: CfgNode) -> None:
     """Add ``MODEL.CASCADE_RPN``, ``GUIDED_ANCHOR``, ``ROI_GRID_HEAD`` and ``CPM`` to a Detectron2
-    config, and what its cascaded ROI heads lack.
+    config, and what its proposal generators and cascaded ROI heads lack.
 
     ``configs/yacs/cascade_rpn.yaml`` and ``guided_anchor_rpn.yaml`` turn a stock Faster or Mask
     R-CNN with FPN into one with Cascade RPN or GA-RPN. What Detectron2 has a key for already is
@@ -39,6 +39,9 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     cfg.MODEL.GUIDED_ANCHOR = _guided_anchor()
     cfg.MODEL.ROI_GRID_HEAD = _roi_grid_head()
     cfg.MODEL.CPM = _cpm()
+    # Whether cells that exist for a larger image of the batch alone propose, as in mmdet: in
+    # CascadeRPN, GuidedAnchorRPN and GuidedAnchorRetinaNet. Detectron2's RPN has no choice.
+    cfg.MODEL.PROPOSAL_GENERATOR.PROPOSE_IN_PADDING = False
     # Of ResamplingCascadeROIHeads and ScoredCascadeROIHeads: weight of the losses of every stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
     cfg.MODEL.VGG = CfgNode()

@@ -213,7 +213,7 @@ def trace_anchors(predictor: BatchPredictor, image: npt.NDArray[np.uint8]) -> An
     guide = anchor_guide_of(predictor.model)
     inputs = predictor.preprocess(image)
     images, maps = read_maps(predictor.model, inputs)
-    found: GuidedAnchors = guide.trace(maps)
+    found: GuidedAnchors = guide.trace(images, maps)
     active = found.active[0].cpu()
     anchors = found.anchors[0].cpu().unflatten(0, (len(active), -1))
     if not anchors.isfinite().all():
@@ -235,7 +235,7 @@ def anchor_guide_of(model: nn.Module) -> Any:
     """The part of a model that has guided anchors: its proposal generator, or the whole model.
 
     It is known by its ``location_threshold``; besides it has an ``anchor_generator`` and
-    ``trace(features) -> GuidedAnchors``.
+    ``trace(images, features) -> GuidedAnchors``.
 
     Raises:
         ValueError: if there is none.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 
 def _rebuild() -> str:
@@ -69,6 +70,29 @@ def has_kernel(device: torch.device) -> bool:
         return True
     _warn_once(device.type)
     return False
+
+
+def has_tangent(*tensors: Tensor | None) -> bool:
+    """Whether a tensor carries a derivative in forward mode (``torch.func.jvp``).
+
+    Kernels know none and would drop it without a word; pure torch has it.
+    """
+    if torch.compiler.is_compiling():  # which does not take such tensors
+        return False
+    return any(t is not None and unpack_dual(t).tangent is not None for t in tensors)
+
+
+def forbid_forward_mode(name: str, grad_output: Tensor) -> None:
+    """Makes a derivative in forward mode of the gradients of ``name`` an error.
+
+    Raises:
+        NotImplementedError: if the gradient of the output carries one.
+    """
+    if has_tangent(grad_output):
+        raise NotImplementedError(
+            f"The gradients of {name} have no forward-mode derivative; call backward with "
+            "gradients that are no dual tensors."
+        )
 
 
 def _warn_once(device_type: str) -> None:

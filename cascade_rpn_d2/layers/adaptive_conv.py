@@ -46,6 +46,9 @@ def adaptive_conv2d(
     the other outputs are zero, without the bias. A channels-last input is fastest then: of any
     other all pixels are first put in that order.
 
+    Derivatives in forward mode (``torch.func.jvp``) are those of the pure-torch fallback, which
+    tensors that carry one run on.
+
     Args:
         input: (N, C, H, W); float32, float64, float16 or bfloat16. N may be 0.
         boxes: (N, H*W, 4) XYXY in image pixels, continuous coordinates, one per cell, row-major.
@@ -67,7 +70,7 @@ def adaptive_conv2d(
     _check(input, boxes, weight, bias, stride, mask)
     boxes = boxes.detach()
     stride, center_offset = float(stride), float(center_offset)
-    if _library.has_kernel(input.device):
+    if _library.has_kernel(input.device) and not _library.has_tangent(input, weight, bias):
         return torch.ops.cascade_rpn_d2.adaptive_conv2d(
             input, boxes, weight, bias, mask, stride, center_offset
         )
@@ -195,6 +198,7 @@ def _register() -> None:
         ctx.save_for_backward(input, boxes, weight, mask)
 
     def backward(ctx, grad_output):
+        _library.forbid_forward_mode("adaptive_conv2d", grad_output)
         input, boxes, weight, mask = ctx.saved_tensors
         needs_input, _, needs_weight, needs_bias, *_ = ctx.needs_input_grad
         grad_input = grad_weight = None

@@ -46,6 +46,9 @@ def deform_conv2d(
     forward at a cost in proportion to their number; the other outputs are zero, without the bias. A
     channels-last input is fastest then: of any other all pixels are first put in that order.
 
+    Derivatives in forward mode (``torch.func.jvp``) are those of the pure-torch fallback, which
+    tensors that carry one run on.
+
     Args:
         input: (N, C, H, W); float32, float64, float16 or bfloat16. N may be 0.
         offset: (N, 2*G*Kh*Kw, Ho, Wo), in cells: per group and tap (row-major) dy, then dx. G
@@ -67,7 +70,7 @@ def deform_conv2d(
     stride, padding = pair("stride", stride, 1), pair("padding", padding, 0)
     dilation = pair("dilation", dilation, 1)
     _check(input, offset, weight, bias, mask, stride, padding, dilation)
-    if _library.has_kernel(input.device):
+    if _library.has_kernel(input.device) and not _library.has_tangent(input, offset, weight, bias):
         return torch.ops.cascade_rpn_d2.deform_conv2d(
             input, offset, weight, bias, mask, stride, padding, dilation
         )
@@ -226,6 +229,7 @@ def _register() -> None:
         ctx.save_for_backward(input, offset, weight, mask)
 
     def backward(ctx, grad_output):
+        _library.forbid_forward_mode("deform_conv2d", grad_output)
         *needs, needs_bias = ctx.needs_input_grad[:4]
         gradients: list[Tensor | None] = [None, None, None]
         if any(needs):

@@ -47,9 +47,10 @@ def sub_region_starts(
             "A box needs at least 2 x 2 grid points and maps with an even number of cells a side, "
             f"not grid_size={grid_size}, map_size={map_size}."
         )
-    # In float64, where no quotient is rounded across a whole number.
-    part = torch.arange(grid_size, dtype=torch.float64, device=device) / (grid_size - 1)
-    return ((part - 0.25) * 2 * map_size).trunc().clamp(0, map_size).long()
+    # 2 m (k / (S - 1) - 1/4) in whole numbers, where no quotient is rounded across one.
+    point = torch.arange(grid_size, device=device)
+    start = (4 * point - (grid_size - 1)) * map_size
+    return start.div(2 * (grid_size - 1), rounding_mode="floor").clamp(0, map_size)
 
 
 def mapped_regions(boxes: Tensor, mapping_ratio: float) -> Tensor:

@@ -9,6 +9,8 @@ Shape shorthand: ``G`` groups, such as the levels of all images; ``R`` boxes of 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -51,16 +53,35 @@ def sorted_nms(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
     return _sorted_nms_fallback(boxes, valid, iou_threshold)
 
 
+def exact_threshold(threshold: float, dtype: torch.dtype) -> float:
+    """The largest number of a dtype that is not above the threshold: what exceeds the one exceeds
+    the other, and no device has to compute in float64.
+
+    Args:
+        threshold: any number.
+        dtype: float32 or float64.
+    """
+    if dtype == torch.float64 or not math.isfinite(threshold):
+        return threshold
+    limit = torch.finfo(torch.float32)
+    if abs(threshold) > limit.max:
+        return limit.max if threshold > 0 else -math.inf
+    # A step between neighbours: 24 bits of a number, or that of the smallest numbers.
+    exponent = max(math.frexp(threshold)[1], math.frexp(limit.tiny)[1]) - 24
+    return math.ldexp(math.floor(math.ldexp(threshold, -exponent)), exponent)
+
+
 def _sorted_nms_fallback(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
     keep = valid.clone()
     area = box_area(boxes)
+    threshold = exact_threshold(iou_threshold, boxes.dtype)
     for first in range(0, boxes.shape[1], _ROWS):
         rows = boxes[:, first : first + _ROWS, None]  # (G, rows, 1, 4)
         low = torch.maximum(rows[..., :2], boxes[:, None, :, :2])
         high = torch.minimum(rows[..., 2:], boxes[:, None, :, 2:])
         intersection = (high - low).clamp(min=0).prod(dim=-1)  # (G, rows, R)
         union = area[:, first : first + _ROWS, None] + area[:, None] - intersection
-        overlaps = (intersection / union).double() > iou_threshold  # not if NaN
+        overlaps = intersection / union > threshold  # not if NaN
         for i in range(rows.shape[1]):
             later = slice(first + i + 1, None)
             keep[:, later] &= ~(overlaps[:, i, later] & keep[:, first + i, None])

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from . import _library
 from .boxes import box_area
+from .nms import exact_threshold
 
 SoftNMSMethod = Literal["linear", "gaussian"]
 
@@ -150,7 +151,7 @@ def _iou(boxes: Tensor, others: Tensor) -> Tensor:
 def _penalty(iou: Tensor, gaussian: bool, iou_threshold: float, sigma: float) -> Tensor:
     if gaussian:
         return torch.exp(-iou.square() / sigma)
-    return torch.where(iou.double() > iou_threshold, 1 - iou, 1)
+    return torch.where(iou > exact_threshold(iou_threshold, iou.dtype), 1 - iou, 1)
 
 
 if _library.is_compiled():

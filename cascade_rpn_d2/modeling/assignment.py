@@ -1,8 +1,9 @@
 """Which box learns which object.
 
 An assigner maps the boxes of a batch to an :class:`Assignment`. It is a plain object without
-parameters; all of them work on the whole batch, without a loop over images or objects and without
-reading a number back from the device.
+parameters; all of them work on the whole batch, without a loop over images and without reading a
+number back from the device. Where objects are so many that to compare them with all boxes at once
+would take more than half a gigabyte, they come in parts.
 
 Shape shorthand: ``N`` images, ``G`` objects an image (padded), ``A`` anchors a cell, ``Hi, Wi``
 cells of level i, ``R`` boxes an image: the sum of ``Hi*Wi*A`` over the levels, finest level first,
@@ -24,6 +25,9 @@ from .ground_truth import Grid, GroundTruth
 from .variable_iou import variable_iou
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+
+# Of an object with a place, at once; each takes about 24 bytes. More objects come in parts.
+_COMPARISONS = 2**24
 
 
 @dataclass(frozen=True)
@@ -105,24 +109,48 @@ class IoUAssigner:
         valid: Tensor,
     ) -> Assignment:
         """See :class:`Assigner`."""
-        iou = self._overlaps(boxes, truth.boxes, grids)  # (N, G, R)
-        iou.masked_fill_(~(truth.valid[:, :, None] & valid[:, None, :]), -1.0)
-        best_iou, matched = iou.max(dim=1)  # (N, R)
-
+        best_iou, matched, claimant = self._compare_all(boxes, truth, grids, valid)
         labels = torch.full_like(matched, IGNORED, dtype=torch.int8)
         labels.masked_fill_(best_iou < self.negative_iou, NEGATIVE)
         labels.masked_fill_(best_iou >= self.positive_iou, POSITIVE)
 
-        if self.min_positive_iou is not None:
-            best_of_object = iou.amax(dim=2, keepdim=True)  # (N, G, 1)
-            claims = (iou == best_of_object) & (best_of_object >= self.min_positive_iou)
-            claims &= truth.valid[:, :, None]
-            claimant = _last_object(claims)  # (N, R)
+        if claimant is not None:
             claimed = claimant >= 0
             matched = torch.where(claimed, claimant, matched)
             labels.masked_fill_(claimed, POSITIVE)
 
         return Assignment(labels.masked_fill_(~valid, IGNORED), matched)
+
+    def _compare_all(
+        self, boxes: Tensor, truth: GroundTruth, grids: Sequence[Grid], valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What :meth:`_compare` finds, of all objects, part by part."""
+        parts = truth.parts(_at_once(valid.numel()))
+        _, part = next(parts)  # there is a place for an object at least
+        best_iou, matched, claimant = self._compare(boxes, part, grids, valid)
+        for first, part in parts:
+            iou, index, later = self._compare(boxes, part, grids, valid)
+            better = ~(iou <= best_iou)  # NaN too, which stays
+            matched = torch.where(better, index + first, matched)
+            best_iou = torch.maximum(best_iou, iou)
+            if claimant is not None and later is not None:
+                claimant = torch.where(later >= 0, later + first, claimant)
+        return best_iou, matched, claimant
+
+    def _compare(
+        self, boxes: Tensor, truth: GroundTruth, grids: Sequence[Grid], valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Of every box (N, R) its best IoU, with which object, the first of equal ones, and the
+        last object that claims it, -1 for none; None where no object may."""
+        iou = self._overlaps(boxes, truth.boxes, grids)  # (N, G, R)
+        iou.masked_fill_(~(truth.valid[:, :, None] & valid[:, None, :]), -1.0)
+        best_iou, matched = iou.max(dim=1)
+        if self.min_positive_iou is None:
+            return best_iou, matched, None
+        best_of_object = iou.amax(dim=2, keepdim=True)  # (N, G, 1)
+        claims = (iou == best_of_object) & (best_of_object >= self.min_positive_iou)
+        claims &= truth.valid[:, :, None]
+        return best_iou, matched, _last_object(claims)
 
     def _overlaps(self, boxes: Tensor, objects: Tensor, grids: Sequence[Grid]) -> Tensor:
         """Overlap (N, G, R) of ``objects`` (N, G, 4) with ``boxes`` (N, R, 4)."""
@@ -254,8 +282,8 @@ class RegionAssigner:
         own = truth.valid & (levels == index)  # (N, G)
         ignore_y, ignore_x = self._region(truth.boxes, grid, self.ignore_ratio)
         center_y, center_x = self._region(truth.boxes, grid, self.center_ratio)
-        around = _last_object(_outer(ignore_y & own[..., None], ignore_x))  # (N, Hi, Wi)
-        middle = _last_object(_outer(center_y & own[..., None], center_x))
+        around = _last_around(ignore_y & own[..., None], ignore_x)  # (N, Hi, Wi)
+        middle = _last_around(center_y & own[..., None], center_x)
         positive = middle >= 0
         if self.overlap == "last":
             # The centre region lies within the ignore region, so the last object around a cell
@@ -317,9 +345,28 @@ def _last_object(claims: Tensor) -> Tensor:
     return (claims * number).amax(dim=1).long() - 1
 
 
+def _last_around(rows: Tensor, columns: Tensor) -> Tensor:
+    """Index of the last object, -1 for none, in whose rows (N, G, Hi) and columns (N, G, Wi) a cell
+    (N, Hi, Wi) lies."""
+    count = _at_once(len(rows) * rows.shape[2] * columns.shape[2])
+    if rows.shape[1] <= count:
+        return _last_object(_outer(rows, columns))
+    last = torch.full_like(_outer(rows[:, 0], columns[:, 0]), -1, dtype=torch.long)
+    for first in range(0, rows.shape[1], count):
+        objects = slice(first, first + count)
+        found = _last_object(_outer(rows[:, objects], columns[:, objects]))
+        last = torch.where(found >= 0, found + first, last)
+    return last
+
+
 def _outer(rows: Tensor, columns: Tensor) -> Tensor:
-    """(N, G, Hi), (N, G, Wi) -> (N, G, Hi, Wi), all bool."""
+    """(..., Hi), (..., Wi) -> (..., Hi, Wi), all bool."""
     return rows[..., :, None] & columns[..., None, :]
+
+
+def _at_once(places: int) -> int:
+    """How many objects of every image to compare with all ``places`` of a batch at once."""
+    return max(1, _COMPARISONS // max(1, places))
 
 
 def _covered(rows: Tensor, columns: Tensor) -> Tensor:

@@ -10,10 +10,11 @@ cell, ``Hi, Wi`` height and width of level i in cells, ``R`` boxes an image: the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from detectron2.layers import shapes_to_tensor
 from detectron2.structures import ImageList, Instances
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -51,6 +52,13 @@ class GroundTruth:
             classes = None if classes is None else classes.new_zeros((len(instances), 1))
         return cls(boxes, valid, classes)
 
+    def parts(self, count: int) -> Iterator[tuple[int, GroundTruth]]:
+        """At most ``count`` objects of every image at a time, and the index of their first."""
+        for first in range(0, self.boxes.shape[1], count):
+            objects = slice(first, first + count)
+            classes = None if self.classes is None else self.classes[:, objects]
+            yield first, GroundTruth(self.boxes[:, objects], self.valid[:, objects], classes)
+
     def of(self, index: Tensor) -> Tensor:
         """Boxes (N, K, 4) of the objects with ``index`` (N, K)."""
         return self.boxes.gather(1, index[..., None].expand(-1, -1, 4))
@@ -87,7 +95,9 @@ def grids_of(maps: Sequence[Tensor], strides: Sequence[int]) -> list[Grid]:
 
 
 def image_sizes_of(images: ImageList, device: torch.device) -> Tensor:
-    """Heights and widths (N, 2) on the device, without waiting for it."""
+    """Heights and widths (N, 2) on the device, without waiting for it; free in a trace."""
+    if torch.jit.is_tracing():  # where they are tensors
+        return torch.stack([shapes_to_tensor(list(size), device) for size in images.image_sizes])
     return torch.tensor(images.image_sizes).to(device, non_blocking=True)
 
 
@@ -117,3 +127,40 @@ def valid_cells(
         inside = in_y[:, :, None] & in_x[:, None, :]  # (N, Hi, Wi)
         levels.append(inside.flatten(1).repeat_interleave(num_anchors, dim=1))
     return torch.cat(levels, dim=1)
+
+
+def own_cells(
+    grids: Sequence[Grid], images: ImageList, size_divisibility: int, device: torch.device
+) -> Tensor | None:
+    """The cells of the images themselves, as :func:`valid_cells` has them, or None for all cells.
+
+    That there is no other image's padding is known from the sizes, without the device, so that an
+    image alone costs nothing. A trace, whose sizes are free, always gets the cells.
+
+    Args:
+        grids: the L levels.
+        images: the N images.
+        size_divisibility: as of :func:`valid_cells`.
+        device: where to.
+
+    Returns:
+        (N, S) bool, S the sum of ``Hi*Wi``; None if all are true.
+    """
+    if not (torch.jit.is_tracing() or torch.compiler.is_compiling()):
+        all_cells = sum(grid.cells for grid in grids)
+        if count_own_cells(grids, images, size_divisibility) == [all_cells] * len(images):
+            return None
+    return valid_cells(grids, image_sizes_of(images, device), 1, size_divisibility)
+
+
+def count_own_cells(grids: Sequence[Grid], images: ImageList, size_divisibility: int) -> list[int]:
+    """How many cells each of the N images has, those of other images' padding not counted."""
+
+    def cells(size: int, limit: int, stride: int) -> int:
+        padded = -(-size // size_divisibility) * size_divisibility
+        return min(-(-padded // stride), limit)
+
+    return [
+        sum(cells(height, g.height, g.stride) * cells(width, g.width, g.stride) for g in grids)
+        for height, width in images.image_sizes
+    ]

@@ -115,10 +115,16 @@ def decode_anchors(squares: Tensor, shapes: Sequence[Tensor], coder: BoxCoder) -
 
 
 @torch.no_grad()
-def have_anchors(location: Tensor, threshold: float) -> Tensor:
+def have_anchors(location: Tensor, threshold: float, own: Tensor | None = None) -> Tensor:
     """Which cells (N, S) have anchors at test: those whose ``location`` logits (N, S) are of a
-    probability that reaches the ``threshold``."""
-    return location.float().sigmoid() >= threshold
+    probability that reaches the ``threshold``, of the ``own`` cells (N, S) or of all."""
+    active = location.float().sigmoid() >= threshold
+    return active if own is None else active & own
+
+
+def share_of(active: Tensor, own: Tensor | None) -> Tensor:
+    """Share, a scalar, of the ``active`` cells (N, S) among the ``own`` (N, S), or among all."""
+    return active.sum() / (active.numel() if own is None else own.sum())
 
 
 class GuidedAnchors(NamedTuple):
@@ -141,8 +147,7 @@ class GuidedAnchors(NamedTuple):
 class Activity:
     """Counts in how many cells a model had anchors since it was last asked (Table 5).
 
-    The cells of a batch's padding count too: evaluate images one by one, as Detectron2 does unless
-    told otherwise, for numbers that do not depend on how they are put together.
+    Cells that exist for other images of the batch count only with ``propose_in_padding``.
 
     Attributes:
         last: active cells of every image of the last batch.
@@ -156,16 +161,16 @@ class Activity:
         """Start over."""
         self.images = self.cells = self.active = 0
 
-    def update(self, active: Sequence[int], cells: int) -> None:
+    def update(self, active: Sequence[int], cells: Sequence[int]) -> None:
         """Count a batch.
 
         Args:
             active: active cells of every image.
-            cells: cells of an image, active or not.
+            cells: cells of every image, active or not.
         """
         self.last = list(active)
         self.images += len(active)
-        self.cells += cells * len(active)
+        self.cells += sum(cells)
         self.active += sum(active)
 
 

@@ -39,7 +39,7 @@ def test_what_the_paper_says():
 def test_a_share_of_the_cells_is_left(built, share):
     head, inputs = built
     cells = sum(x[0, 0].numel() for x in inputs.features.values())
-    left = leave(share, head, inputs.features, CASE)
+    left = leave(share, head, inputs.images, inputs.features, CASE)
     assert left == pytest.approx(max(1, round(share * cells)) / cells)
     head.activity.reset()
     sparse(head, lambda: run_head(head, inputs, CASE))()
@@ -48,7 +48,7 @@ def test_a_share_of_the_cells_is_left(built, share):
 
 def test_shapes_and_locations_are_as_varied_as_trained_ones(built):
     head, inputs = built
-    trace = head.trace(inputs.features)
+    trace = head.trace(inputs.images, inputs.features)
     sides = trace.anchors[..., 2:] - trace.anchors[..., :2]
     squares = torch.cat([x.tensor for x in head.anchor_generator(list(inputs.features.values()))])
     logs = (sides / (squares[:, 2:] - squares[:, :2])).log().flatten(0, 1)
@@ -58,7 +58,7 @@ def test_shapes_and_locations_are_as_varied_as_trained_ones(built):
 
 def test_one_head_runs_either_way(built):
     head, inputs = built
-    leave(0.3, head, inputs.features, CASE)
+    leave(0.3, head, inputs.images, inputs.features, CASE)
     found = {}
     for way in (sparse, dense, sparse):
         found[way] = way(head, lambda: run_head(head, inputs, CASE))()[0]
@@ -111,6 +111,6 @@ def test_a_head_without_locations_is_refused():
 def test_low_precision_agrees_too():
     case = replace(CASE, dtype="bfloat16")
     head, inputs = build_ga_rpn(GA_RPN, case)
-    share = leave(0.3, head, inputs.features, case)
+    share = leave(0.3, head, inputs.images, inputs.features, case)
     assert share == pytest.approx(0.3, abs=0.03)
     assert MaskedLayers(head, inputs, case).agreement(share).met

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
+from detectron2.structures import ImageList
 from torch import Tensor, nn
 
 from cascade_rpn_d2.checkpoint.location_polarity import (
@@ -43,7 +44,7 @@ class Guide(nn.Module):
         sizes = zip(maps, STRIDES, strict=True)
         return logits, [Grid(*x.shape[-2:], stride) for x, stride in sizes]
 
-    def trace(self, maps: list[Tensor]) -> GuidedAnchors:
+    def trace(self, images: ImageList, maps: list[Tensor]) -> GuidedAnchors:
         logits, grids = self(maps)
         probability = logits.sigmoid()
         anchors = torch.zeros(*logits.shape, 4)
@@ -175,8 +176,8 @@ def test_means_are_over_the_regions_of_the_objects():
     nn.init.constant_(guide.location.bias, 0.0)
     trace = guide.trace
 
-    def with_a_hot_middle(maps):
-        seen = trace(maps)
+    def with_a_hot_middle(images, maps):
+        seen = trace(images, maps)
         seen.probability[0, : 32 * 32].view(32, 32)[15:18, 15:18] = 0.9
         return seen
 

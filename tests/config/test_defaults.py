@@ -103,7 +103,8 @@ def test_the_guided_anchors_of_a_stock_detector_are_those_of_ga_faster_rcnn():
             assert getattr(ours, number, None) == getattr(wanted, number, None), number
     for option in (
         "in_features", "pre_nms_topk", "post_nms_topk", "nms_thresh", "nms_across_levels",
-        "min_box_size", "size_divisibility", "propose_in_training", "location_threshold", "sparse",
+        "min_box_size", "size_divisibility", "propose_in_padding", "propose_in_training",
+        "location_threshold", "sparse",
     ):  # fmt: skip
         assert getattr(generator, option) == getattr(theirs, option), option
 

@@ -26,8 +26,8 @@ from cascade_rpn_d2.modeling import (
 from cascade_rpn_d2.modeling.guided_anchors import Activity
 
 
-def counting(*batches: tuple[list[int], int]) -> nn.Module:
-    """A module that has counted batches of active cells, and of cells an image."""
+def counting(*batches: tuple[list[int], list[int]]) -> nn.Module:
+    """A module that has counted batches of active cells, and of cells."""
     module = nn.Identity()
     module.activity = Activity()
     for batch in batches:
@@ -55,7 +55,7 @@ def guided(config, threshold: float) -> None:
 
 
 def test_the_mean_is_over_images_and_the_share_over_cells():
-    model = nn.Sequential(nn.Identity(), counting(([10, 20], 100), ([0], 300)))
+    model = nn.Sequential(nn.Identity(), counting(([10, 20], [100, 100]), ([0], [300])))
     assert activity_results(model) == {
         "anchors": {"active_per_image": 10.0, "active_share": pytest.approx(6.0)}
     }
@@ -64,7 +64,7 @@ def test_the_mean_is_over_images_and_the_share_over_cells():
 
 
 def test_modules_of_one_model_count_together():
-    model = nn.Sequential(counting(([10], 100)), counting(([20], 50)), counting())
+    model = nn.Sequential(counting(([10], [100])), counting(([20], [50])), counting())
     assert activity_results(model)["anchors"] == {
         "active_per_image": 30.0,
         "active_share": pytest.approx(20.0),
@@ -84,7 +84,7 @@ def test_the_images_of_all_processes_count(monkeypatch, caplog):
 
     monkeypatch.setattr(activity.comm, "all_gather", all_gather)
     with caplog.at_level(logging.INFO, activity.__name__):
-        found = activity_results(counting(([80], 100)))
+        found = activity_results(counting(([80], [100])))
     assert found["anchors"] == {"active_per_image": 30.0, "active_share": pytest.approx(30.0)}
     assert caplog.messages == ["30 of 100 cells an image had anchors (30.0 %)."]
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+import torch.autograd.forward_ad as forward_ad
 
 from cascade_rpn_d2.layers import AdaptiveConv2d, _library, adaptive_conv2d
 from tests.layers.cell_boxes import random_boxes
@@ -169,6 +170,14 @@ class TestOperator:
         (grad,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
         with pytest.raises(NotImplementedError, match="second derivative"):
             grad.sum().backward()
+
+    def test_gradients_refuse_derivatives_in_forward_mode(self):
+        x = torch.randn(1, 2, 3, 3, requires_grad=True)
+        output = adaptive_conv2d(x, torch.zeros(1, 9, 4), torch.randn(1, 2, 3, 3), stride=4)
+        with forward_ad.dual_level():
+            grad_output = forward_ad.make_dual(torch.ones_like(output), torch.ones_like(output))
+            with pytest.raises(NotImplementedError, match="adaptive_conv2d have no forward-mode"):
+                torch.autograd.grad(output, x, grad_output)
 
     def test_results_do_not_depend_on_the_number_of_threads(self):
         torch.manual_seed(0)

@@ -151,6 +151,23 @@ def test_any_offsets_give_the_reference_result(case, reference, implementation):
 
 
 @pytest.mark.usefixtures("implementation")
+@compiled_only
+def test_a_side_beyond_the_whole_numbers_of_float32():
+    """Above 2**24 a float32 may round the last row up to the number of rows: cells far from where
+    they sample, which are visited by place, must not be counted behind the last one."""
+    height = 2**24 + 8
+    x = torch.zeros(1, 2, height, 1).contiguous(memory_format=torch.channels_last)
+    x[0, 0, 2**24] = 3.0
+    offset = torch.zeros(1, 2, height // 2**17 + 1, 1)
+    rows = torch.arange(offset.shape[2]) * 2.0**17
+    offset[0, 0, :, 0] = 2.0**24 - rows  # the row of the 3, which float32 has
+    offset[0, 0, ::2, 0] = 1e9  # beyond the map
+    output = deform_conv2d(x, offset, torch.ones(1, 2, 1, 1), stride=(2**17, 1))
+    expected = torch.full_like(output, 3.0)
+    expected[0, 0, ::2] = 0.0
+    assert torch.equal(output, expected)
+
+
 class TestTypesAndLayouts:
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     @pytest.mark.parametrize("offset_dtype", [torch.float32, None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -85,6 +86,14 @@ def test_golden_example(ratio, region, columns, rows, peaks, decoded):
 ])  # fmt: skip
 def test_sub_regions(grid_size, starts):
     assert sub_region_starts(grid_size, 28).tolist() == starts
+
+
+def test_sub_regions_start_where_the_exact_quotients_say():
+    for grid_size in range(2, 30):
+        for map_size in range(2, 60, 2):
+            parts = [Fraction(k, grid_size - 1) - Fraction(1, 4) for k in range(grid_size)]
+            exact = [min(max(math.trunc(2 * map_size * part), 0), map_size) for part in parts]
+            assert sub_region_starts(grid_size, map_size).tolist() == exact
 
 
 @pytest.mark.parametrize("grid_size, map_size, ratio, radius", [

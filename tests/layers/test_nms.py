@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cascade_rpn_d2.layers import _library, sorted_nms
+from cascade_rpn_d2.layers.nms import exact_threshold
 
 compiled_only = pytest.mark.skipif(not _library.is_compiled(), reason="needs the compiled library")
 
@@ -45,6 +46,16 @@ def test_keeps_what_torchvision_keeps(groups, count, threshold, dtype, seed, imp
     boxes = crowded_boxes(groups, count, seed, dtype)
     valid = torch.rand(groups, count, generator=torch.Generator().manual_seed(seed)) < 0.8
     assert torch.equal(sorted_nms(boxes, valid, threshold), one_by_one(boxes, valid, threshold))
+
+
+@given(threshold=st.floats(allow_nan=False))
+def test_a_float32_exceeds_a_threshold_as_it_does_in_float64(threshold):
+    nearest = torch.tensor(threshold, dtype=torch.float32)
+    for towards in (-torch.inf, threshold, torch.inf):
+        value = torch.nextafter(nearest, torch.tensor(towards, dtype=torch.float32))
+        expected = (value.double() > threshold).item()
+        assert (value.item() > exact_threshold(threshold, torch.float32)) == expected
+    assert exact_threshold(threshold, torch.float64) == threshold
 
 
 @pytest.mark.usefixtures("implementation")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import weakref
+from collections import Counter
+from collections.abc import Callable
+
 import pytest
 import torch
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from cascade_rpn_d2.layers import box_iou, pairwise_box_iou
 from cascade_rpn_d2.modeling import (
@@ -15,8 +22,9 @@ from cascade_rpn_d2.modeling import (
     IoUAssigner,
     RegionAssigner,
     VariableIoUAssigner,
+    assignment,
 )
-from cascade_rpn_d2.modeling.assignment import Assignment, object_levels
+from cascade_rpn_d2.modeling.assignment import Assigner, Assignment, object_levels
 
 GRIDS = [Grid(64, 64, 4), Grid(32, 32, 8), Grid(16, 16, 16), Grid(8, 8, 32), Grid(4, 4, 64)]
 NUM_CELLS = sum(grid.cells for grid in GRIDS)
@@ -135,7 +143,9 @@ class TestRegionAssigner:
         one, three = assign_regions(truth), assign_regions(truth, num_anchors=3)
         assert torch.equal(three.labels, one.labels.repeat_interleave(3, dim=1))
 
-    def test_equals_a_loop_over_objects(self):
+    @pytest.mark.parametrize("comparisons", [2**24, 3 * 4 * NUM_CELLS, 1])
+    def test_equals_a_loop_over_objects(self, comparisons, monkeypatch):
+        monkeypatch.setattr(assignment, "_COMPARISONS", comparisons)
         generator = torch.Generator().manual_seed(3)
         images = []
         for count in (0, 1, 7, 40):
@@ -262,7 +272,9 @@ class TestIoUAssigner:
         result = self.assign(boxes, ground_truth([(0, 0, 8, 8)]), valid=valid)
         assert result.labels.tolist() == [[-1, 1]]
 
-    def test_equals_a_loop_over_objects(self):
+    @pytest.mark.parametrize("comparisons", [2**24, 5 * 3 * 300, 1])
+    def test_equals_a_loop_over_objects(self, comparisons, monkeypatch):
+        monkeypatch.setattr(assignment, "_COMPARISONS", comparisons)
         generator = torch.Generator().manual_seed(5)
 
         def random_boxes(count, scale):
@@ -286,6 +298,14 @@ class TestIoUAssigner:
                         labels[box], matched[box] = 1, index
             assert torch.equal(result.labels[image], labels)
             assert torch.equal(result.matched[image][labels == 1], matched[labels == 1])
+
+    def test_nan_stays_nan_whichever_part_it_is_in(self, monkeypatch):
+        boxes = torch.tensor([[[0.0, 0, 8, 8], [math.nan, 0, 8, 8], [40, 40, 48, 48]]])
+        truth = ground_truth([(0, 0, 8, 8), (1, 0, 8, 8), (0, 0, 8, 7)])
+        at_once = self.assign(boxes, truth)
+        monkeypatch.setattr(assignment, "_COMPARISONS", 1)
+        part_by_part = self.assign(boxes, truth)
+        assert at_once.labels.tolist() == part_by_part.labels.tolist()
 
     def test_bad_thresholds(self):
         with pytest.raises(ValueError, match="negative_iou=0.8"):
@@ -347,3 +367,41 @@ class TestVariableIoUAssigner:
     def test_needs_a_shape(self):
         with pytest.raises(ValueError, match="at least one"):
             VariableIoUAssigner(aspect_ratios=[])
+
+
+class PeakMemory(TorchDispatchMode):
+    """Counts the bytes of the tensors that are alive at once, of whichever device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users: Counter[int] = Counter()  # tensors of a storage
+        self.bytes = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                size = storage.nbytes()
+                self._use(storage._cdata, size, 1)
+                weakref.finalize(tensor, self._use, storage._cdata, size, -1)
+        return result
+
+    def _use(self, storage: int, size: int, change: int) -> None:
+        before, after = self.users[storage], self.users[storage] + change
+        self.bytes += size * ((after > 0) - (before > 0))
+        self.users[storage] = after
+        self.peak = max(self.peak, self.bytes)
+
+
+@pytest.mark.parametrize("make", [IoUAssigner, VariableIoUAssigner, RegionAssigner])
+def test_a_thousand_objects_an_image_take_less_than_a_gigabyte(make: Callable[[], Assigner]):
+    grids = [Grid(-(-800 // s), -(-1333 // s), s) for s in (4, 8, 16, 32, 64)]
+    with torch.device("meta"):  # sizes without numbers
+        boxes = torch.zeros(1, sum(g.cells for g in grids), 4).expand(2, -1, -1)
+        valid = torch.ones(boxes.shape[:2], dtype=torch.bool)
+        truth = GroundTruth(torch.zeros(2, 1000, 4), torch.ones(2, 1000, dtype=torch.bool))
+    with PeakMemory() as memory:
+        result = make()(boxes, truth, grids, 1, valid)
+    assert result.labels.shape == valid.shape
+    assert result.labels.numel() < memory.peak < 2**30

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Boxes, ImageList, Instances
 
 from cascade_rpn_d2.modeling import Grid, GroundTruth
-from cascade_rpn_d2.modeling.ground_truth import grids_of, valid_cells
+from cascade_rpn_d2.modeling.ground_truth import (
+    count_own_cells,
+    grids_of,
+    own_cells,
+    valid_cells,
+)
 
 
 def image(*boxes: list[float]) -> Instances:
@@ -58,3 +63,27 @@ def test_cells_beyond_the_padded_image_are_not_valid():
     # 33 x 30 alone is padded to 64 x 32
     assert torch.equal(fine.view(16, 24, 2).any(-1), (torch.arange(24) < 8).expand(16, -1))
     assert torch.equal(coarse.view(8, 12, 2).all(-1), (torch.arange(12) < 4).expand(8, -1))
+
+
+@pytest.mark.parametrize("divisibility", [1, 16, 32])
+def test_an_image_has_in_a_batch_the_cells_that_it_has_alone(divisibility):
+    strides = (4, 8, 16, 32, 64)
+
+    def batch_of(*sizes: tuple[int, int]) -> tuple[ImageList, list[Grid]]:
+        images = ImageList.from_tensors([torch.zeros(3, *size) for size in sizes], divisibility)
+        height, width = images.tensor.shape[-2:]
+        return images, [Grid(-(-height // s), -(-width // s), s) for s in strides]
+
+    sizes = [(97, 64), (33, 130), (64, 96), (100, 1)]
+    images, grids = batch_of(*sizes)
+    own = own_cells(grids, images, divisibility, torch.device("cpu"))
+    levels = own.split([g.cells for g in grids], dim=1)
+    for index, size in enumerate(sizes):
+        alone, smaller = batch_of(size)
+        assert own_cells(smaller, alone, divisibility, torch.device("cpu")) is None
+        assert count_own_cells(smaller, alone, divisibility) == [sum(g.cells for g in smaller)]
+        for level, grid, expected in zip(levels, grids, smaller, strict=True):
+            cells = torch.zeros(grid.height, grid.width, dtype=torch.bool)
+            cells[: expected.height, : expected.width] = True
+            assert torch.equal(level[index].view_as(cells), cells)
+    assert count_own_cells(grids, images, divisibility) == own.sum(dim=1).tolist()

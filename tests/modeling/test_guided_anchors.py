@@ -130,11 +130,11 @@ def test_a_cell_at_the_threshold_has_an_anchor():
 
 def test_activity_counts_images_cells_and_those_with_anchors():
     activity = Activity()
-    activity.update([3, 0], 40)
-    activity.update([10], 90)
+    activity.update([3, 0], [40, 40])
+    activity.update([10], [90])
     assert (activity.images, activity.cells, activity.active) == (3, 170, 13)
     assert activity.last == [10]
-    activity.update([], 90)
+    activity.update([], [])
     assert (activity.images, activity.cells, activity.active) == (3, 170, 13)
     activity.reset()
     assert (activity.images, activity.cells, activity.active) == (0, 0, 0)

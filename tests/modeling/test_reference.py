@@ -92,6 +92,7 @@ def recording(request, shared_dir: Path, seeded) -> Recording:
     OmegaConf.update(generator, f"{ours.samples}.batch_size_per_image".lstrip("."), SAMPLES)
     if ours.samples:
         generator.propose_in_training = False
+        generator.propose_in_padding = True  # as the reference has it
     model = instantiate_model(config)
     weights = seeded.make_weights(reference["shapes"], reference["stem_gain"])
     model.load_state_dict(convert_state(weights, model).state)

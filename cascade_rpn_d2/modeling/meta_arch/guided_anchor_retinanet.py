@@ -20,7 +20,15 @@ from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
 from ..anchors import pyramid_anchors
-from ..ground_truth import Grid, GroundTruth, grids_of, image_sizes_of, valid_cells
+from ..ground_truth import (
+    Grid,
+    GroundTruth,
+    count_own_cells,
+    grids_of,
+    image_sizes_of,
+    own_cells,
+    valid_cells,
+)
 from ..guided_anchors import (
     ActiveCells,
     Activity,
@@ -30,6 +38,7 @@ from ..guided_anchors import (
     flatten_cells,
     have_anchors,
     shape_deltas,
+    share_of,
 )
 from ..refinement import Prediction, Refinement
 from ..statistics import put_statistics
@@ -67,6 +76,8 @@ class GuidedAnchorRetinaNet(DenseDetector):
         test_topk_candidates: anchors kept per level, by their best class, before NMS.
         test_nms_thresh: IoU above which the lower of two detections of a class is suppressed.
         max_detections_per_image: detections kept per image.
+        propose_in_padding: let cells detect that exist for a larger image of the batch alone, as
+            mmdet does: what is found in an image then depends on the images beside it.
         pixel_mean: subtracted from the channels of an image.
         pixel_std: by which they are divided then.
         log_period: iterations between two looks at the statistics, as each makes the host wait for
@@ -94,6 +105,7 @@ class GuidedAnchorRetinaNet(DenseDetector):
         test_topk_candidates: int = 1000,
         test_nms_thresh: float = 0.5,
         max_detections_per_image: int = 100,
+        propose_in_padding: bool = False,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         log_period: int = 20,
@@ -116,6 +128,7 @@ class GuidedAnchorRetinaNet(DenseDetector):
         self.test_topk_candidates = test_topk_candidates
         self.test_nms_thresh = test_nms_thresh
         self.max_detections_per_image = max_detections_per_image
+        self.propose_in_padding = propose_in_padding
         self.log_period = log_period
         self.activity = Activity()
         if head.num_classes != num_classes:
@@ -151,7 +164,7 @@ class GuidedAnchorRetinaNet(DenseDetector):
         """
         squares, grids = self._squares(features), self._grids(features)
         image_sizes = image_sizes_of(images, squares.device)
-        valid = valid_cells(grids, image_sizes, 1, max(self.backbone.size_divisibility, 1))
+        valid = valid_cells(grids, image_sizes, 1, self._size_divisibility)
         truth = GroundTruth.from_instances(gt_instances)
         location = self.location_loss(predictions.location, truth, grids)
         shapes = Prediction(shape_deltas(flatten_cells(predictions.shapes)), None)
@@ -160,8 +173,9 @@ class GuidedAnchorRetinaNet(DenseDetector):
         prediction = self.head.predict(predictions)
         outcome = self.refinement.losses(anchors, prediction, truth, grids, valid)
 
-        active = have_anchors(predictions.location, self.location_threshold)
-        self._log("", {"active_share": active.float().mean(), **outcome.statistics})
+        own = None if self.propose_in_padding else valid
+        active = have_anchors(predictions.location, self.location_threshold, own)
+        self._log("", {"active_share": share_of(active, own), **outcome.statistics})
         self._log("anchor_", shape.statistics)
         return {
             "loss_cls": outcome.losses["cls"],
@@ -182,9 +196,15 @@ class GuidedAnchorRetinaNet(DenseDetector):
             predictions: of the head.
         """
         squares, grids = self._squares(features), self._grids(features)
-        active = have_anchors(predictions.location, self.location_threshold)
+        own = self._own_cells(grids, images, squares.device)
+        active = have_anchors(predictions.location, self.location_threshold, own)
         cells = ActiveCells(active, grids)
-        self.activity.update(cells.per_image, active.shape[1])
+        counted = (
+            [active.shape[1]] * len(active)
+            if self.propose_in_padding
+            else count_own_cells(grids, images, self._size_divisibility)
+        )
+        self.activity.update(cells.per_image, counted)
         if self.sparse:
             deltas, logits = self.head.predict_at(predictions, cells)
         else:
@@ -208,18 +228,31 @@ class GuidedAnchorRetinaNet(DenseDetector):
         return detections
 
     @torch.no_grad()
-    def trace(self, features: Mapping[str, Tensor]) -> GuidedAnchors:
+    def trace(self, images: ImageList, features: Mapping[str, Tensor]) -> GuidedAnchors:
         """Where anchors are and their shapes.
 
         Args:
+            images: the N input images.
             features: maps (N, C, Hi, Wi) by name.
         """
         maps = [features[name] for name in self.head_in_features]
-        towers = self.head(maps)
+        towers, grids = self.head(maps), self._grids(maps)
         anchors = self._anchors(towers, self._squares(maps))
-        active = have_anchors(towers.location, self.location_threshold)
-        probability = towers.location.float().sigmoid()
-        return GuidedAnchors(self._grids(maps), anchors, probability, active)
+        own = self._own_cells(grids, images, anchors.device)
+        active = have_anchors(towers.location, self.location_threshold, own)
+        return GuidedAnchors(grids, anchors, towers.location.float().sigmoid(), active)
+
+    @property
+    def _size_divisibility(self) -> int:
+        return max(self.backbone.size_divisibility, 1)
+
+    def _own_cells(
+        self, grids: Sequence[Grid], images: ImageList, device: torch.device
+    ) -> Tensor | None:
+        """The cells (N, S) that may detect; None for all of them."""
+        if self.propose_in_padding:
+            return None
+        return own_cells(grids, images, self._size_divisibility, device)
 
     def _squares(self, maps: Sequence[Tensor]) -> Tensor:
         squares = pyramid_anchors(self.anchor_generator, maps)  # (S, 4)

@@ -67,6 +67,7 @@ def guided_retinanet_from_config(cfg: CfgNode) -> dict[str, Any]:
         "test_topk_candidates": node.TOPK_CANDIDATES_TEST,
         "test_nms_thresh": node.NMS_THRESH_TEST,
         "max_detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+        "propose_in_padding": cfg.MODEL.PROPOSAL_GENERATOR.PROPOSE_IN_PADDING,
         "pixel_mean": cfg.MODEL.PIXEL_MEAN,
         "pixel_std": cfg.MODEL.PIXEL_STD,
     }

@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator, build_anchor_generator
-from detectron2.structures import Instances
+from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
-from ..ground_truth import Grid, grids_of
+from ..ground_truth import Grid, grids_of, own_cells
 from ..statistics import put_statistics
 from .selection import select_proposals
 
@@ -28,8 +29,10 @@ class DenseProposalGenerator(nn.Module):
         nms_thresh: IoU above which the lower of two proposals is suppressed.
         nms_across_levels: suppress between levels too, rather than within each level only.
         min_box_size: proposals whose width or height is not above this (pixels) are dropped.
-        size_divisibility: to a multiple of what an image would be padded alone; cells beyond take
-            no part in training.
+        size_divisibility: to a multiple of what an image would be padded alone; cells beyond, which
+            a larger image in the batch brings, take no part in training and propose nothing.
+        propose_in_padding: let those cells propose all the same, as Detectron2 and mmdet do: what
+            an image is given then depends on the images beside it.
         propose_in_training: whether proposals are made while training. A model of proposals only
             does not need them and trains faster without.
         log_period: iterations between two looks at the statistics, as each makes the host wait for
@@ -50,6 +53,7 @@ class DenseProposalGenerator(nn.Module):
         nms_across_levels: bool = False,
         min_box_size: float = 0.0,
         size_divisibility: int = 32,
+        propose_in_padding: bool = False,
         propose_in_training: bool = True,
         log_period: int = 20,
     ):
@@ -62,6 +66,7 @@ class DenseProposalGenerator(nn.Module):
         self.nms_across_levels = nms_across_levels
         self.min_box_size = min_box_size
         self.size_divisibility = size_divisibility
+        self.propose_in_padding = propose_in_padding
         self.propose_in_training = propose_in_training
         self.log_period = log_period
         numbers = set(anchor_generator.num_anchors)
@@ -73,7 +78,7 @@ class DenseProposalGenerator(nn.Module):
 
     @staticmethod
     def arguments_from(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
-        """The arguments above from Detectron2's own yacs keys.
+        """The arguments above from Detectron2's own yacs keys and ``PROPOSE_IN_PADDING``.
 
         Raises:
             ValueError: if the backbone has not the maps that are to be read.
@@ -92,6 +97,7 @@ class DenseProposalGenerator(nn.Module):
             "post_nms_topk": (cfg.MODEL.RPN.POST_NMS_TOPK_TRAIN, cfg.MODEL.RPN.POST_NMS_TOPK_TEST),
             "nms_thresh": cfg.MODEL.RPN.NMS_THRESH,
             "min_box_size": cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
+            "propose_in_padding": cfg.MODEL.PROPOSAL_GENERATOR.PROPOSE_IN_PADDING,
             "propose_in_training": cfg.MODEL.META_ARCHITECTURE != "ProposalNetwork",
         }
 
@@ -99,19 +105,33 @@ class DenseProposalGenerator(nn.Module):
         """The cells of the L ``maps`` (N, C, Hi, Wi)."""
         return grids_of(maps, self.anchor_generator.strides)
 
+    def own_cells(
+        self, grids: Sequence[Grid], images: ImageList, device: torch.device
+    ) -> Tensor | None:
+        """The cells (N, S) that may propose, S the sum of ``Hi*Wi``; None for all of them."""
+        if self.propose_in_padding:
+            return None
+        return own_cells(grids, images, self.size_divisibility, device)
+
     def select(
-        self,
-        boxes: Tensor,
-        logits: Tensor,
-        grids: Sequence[Grid],
-        image_sizes: list[tuple[int, int]],
+        self, boxes: Tensor, logits: Tensor, grids: Sequence[Grid], images: ImageList
     ) -> list[Instances]:
-        """The best of the boxes (N, R, 4) by their logits (N, R), after NMS."""
+        """The best of the boxes (N, R, 4) by their logits (N, R), after NMS.
+
+        Those of cells that exist for other images alone are none of them.
+        """
+        logits = logits.detach().float()
+        own = self.own_cells(grids, images, boxes.device)
+        if own is not None:
+            foreign = ~own.repeat_interleave(self.num_anchors, dim=1)  # (N, R)
+            # Boxes without area behind all others.
+            boxes = boxes.masked_fill(foreign[..., None], 0)
+            logits = logits.masked_fill(foreign, torch.finfo(logits.dtype).min)
         counts = [grid.cells * self.num_anchors for grid in grids]
         return select_proposals(
             boxes.split(counts, dim=1),
-            logits.detach().float().split(counts, dim=1),
-            image_sizes,
+            logits.split(counts, dim=1),
+            images.image_sizes,
             pre_nms_topk=self.pre_nms_topk[self.training],
             post_nms_topk=self.post_nms_topk[self.training],
             nms_thresh=self.nms_thresh,

@@ -62,8 +62,10 @@ class CascadeRPN(DenseProposalGenerator):
         nms_thresh: IoU above which the lower of two proposals is suppressed.
         nms_across_levels: suppress between levels too, rather than within each level only.
         min_box_size: proposals whose width or height is not above this (pixels) are dropped.
-        size_divisibility: to a multiple of what an image would be padded alone; cells beyond take
-            no part in training.
+        size_divisibility: to a multiple of what an image would be padded alone; cells beyond, which
+            a larger image in the batch brings, take no part in training and propose nothing.
+        propose_in_padding: let those cells propose all the same, as Detectron2 and mmdet do: what
+            an image is given then depends on the images beside it.
         propose_in_training: whether proposals are made while training. A model of proposals only
             does not need them and trains faster without.
         log_period: iterations between two looks at the statistics, as each makes the host wait for
@@ -86,6 +88,7 @@ class CascadeRPN(DenseProposalGenerator):
         nms_across_levels: bool = False,
         min_box_size: float = 0.0,
         size_divisibility: int = 32,
+        propose_in_padding: bool = False,
         propose_in_training: bool = True,
         log_period: int = 20,
     ):
@@ -98,6 +101,7 @@ class CascadeRPN(DenseProposalGenerator):
             nms_across_levels=nms_across_levels,
             min_box_size=min_box_size,
             size_divisibility=size_divisibility,
+            propose_in_padding=propose_in_padding,
             propose_in_training=propose_in_training,
             log_period=log_period,
         )
@@ -153,7 +157,7 @@ class CascadeRPN(DenseProposalGenerator):
         if self.training and not self.propose_in_training:
             return [], losses
         assert step.prediction.logits is not None  # checked when the stages were put together
-        return self.select(step.refined, step.prediction.logits, grids, images.image_sizes), losses
+        return self.select(step.refined, step.prediction.logits, grids, images), losses
 
     @torch.no_grad()
     def propose_by_stage(
@@ -170,7 +174,7 @@ class CascadeRPN(DenseProposalGenerator):
         grids, steps = self.trace(images, features)
         logits = steps[-1].prediction.logits
         assert logits is not None  # checked when the stages were put together
-        return [self.select(step.refined, logits, grids, images.image_sizes) for step in steps]
+        return [self.select(step.refined, logits, grids, images) for step in steps]
 
     @torch.no_grad()
     def trace(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...layers import clip_boxes
 from ..anchors import pyramid_anchors
-from ..ground_truth import Grid, GroundTruth, image_sizes_of, valid_cells
+from ..ground_truth import Grid, GroundTruth, count_own_cells, image_sizes_of, valid_cells
 from ..guided_anchors import (
     ActiveCells,
     Activity,
@@ -30,6 +30,7 @@ from ..guided_anchors import (
     flatten_cells,
     have_anchors,
     shape_deltas,
+    share_of,
 )
 from ..refinement import Prediction, Refinement
 from .base import DenseProposalGenerator
@@ -67,8 +68,11 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         nms_thresh: IoU above which the lower of two proposals is suppressed.
         nms_across_levels: suppress between levels too, rather than within each level only.
         min_box_size: proposals whose width or height is not above this (pixels) are dropped.
-        size_divisibility: to a multiple of what an image would be padded alone; cells beyond take
-            no part in training, except for the location.
+        size_divisibility: to a multiple of what an image would be padded alone; cells beyond, which
+            a larger image in the batch brings, take no part in training, except for the location,
+            and propose nothing.
+        propose_in_padding: let those cells propose all the same, as mmdet does: what an image is
+            given then depends on the images beside it.
         propose_in_training: whether proposals are made while training. A model of proposals only
             does not need them and trains faster without.
         log_period: iterations between two looks at the statistics, as each makes the host wait for
@@ -96,6 +100,7 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         nms_across_levels: bool = False,
         min_box_size: float = 0.0,
         size_divisibility: int = 32,
+        propose_in_padding: bool = False,
         propose_in_training: bool = True,
         log_period: int = 20,
     ):
@@ -108,6 +113,7 @@ class GuidedAnchorRPN(DenseProposalGenerator):
             nms_across_levels=nms_across_levels,
             min_box_size=min_box_size,
             size_divisibility=size_divisibility,
+            propose_in_padding=propose_in_padding,
             propose_in_training=propose_in_training,
             log_period=log_period,
         )
@@ -148,9 +154,9 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         guide, squares, grids = self._guide(features)
         image_sizes = image_sizes_of(images, squares.device)
         if not self.training:
-            boxes, logits = self._test(guide, squares, grids)
+            boxes, logits = self._test(guide, squares, grids, images)
             boxes = clip_boxes(boxes, image_sizes)
-            return self.select(boxes, logits, grids, images.image_sizes), {}
+            return self.select(boxes, logits, grids, images), {}
 
         if gt_instances is None:
             raise ValueError("GuidedAnchorRPN needs gt_instances while training.")
@@ -159,6 +165,9 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         anchors = self._anchors(guide, squares)
         prediction = self.head.predict(guide)
         losses = self._branch_losses(guide, squares, truth, grids, valid)
+        if guide.location is not None:
+            own = self.own_cells(grids, images, squares.device)
+            self.log("", {"active_share": share_of(self._active(guide, squares, own), own)})
         outcome = self.refinement.losses(anchors, prediction, truth, grids, valid)
         losses |= {f"loss_rpn_{kind}": value for kind, value in outcome.losses.items()}
         self.log("", outcome.statistics)
@@ -166,18 +175,22 @@ class GuidedAnchorRPN(DenseProposalGenerator):
             return [], losses
         assert prediction.logits is not None  # the head's predictor has objectness
         boxes = self.refinement.refine(anchors, prediction, image_sizes)
-        return self.select(boxes, prediction.logits, grids, images.image_sizes), losses
+        return self.select(boxes, prediction.logits, grids, images), losses
 
     @torch.no_grad()
-    def trace(self, features: Mapping[str, Tensor]) -> GuidedAnchors:
+    def trace(self, images: ImageList, features: Mapping[str, Tensor]) -> GuidedAnchors:
         """Where anchors are and their shapes.
 
         Args:
+            images: the N input images.
             features: maps (N, C, Hi, Wi) by name.
         """
         guide, squares, grids = self._guide(features)
-        active = self._active(guide, squares)
-        probability = active.float() if guide.location is None else guide.location.float().sigmoid()
+        active = self._active(guide, squares, self.own_cells(grids, images, squares.device))
+        if guide.location is None:
+            probability = torch.ones_like(active, dtype=torch.float32)
+        else:
+            probability = guide.location.float().sigmoid()
         return GuidedAnchors(grids, self._anchors(guide, squares), probability, active)
 
     def _guide(self, features: Mapping[str, Tensor]) -> tuple[Guide, Tensor, list[Grid]]:
@@ -196,12 +209,14 @@ class GuidedAnchorRPN(DenseProposalGenerator):
             return squares
         return decode_anchors(squares, guide.shapes, self.shape.box_coder)
 
-    def _active(self, guide: Guide, squares: Tensor) -> Tensor:
-        """Which cells (N, S) have anchors at test."""
-        if guide.location is None:
-            shape = (len(squares), squares.shape[1] // self.num_anchors)
-            return torch.ones(shape, dtype=torch.bool, device=squares.device)
-        return have_anchors(guide.location, self.location_threshold)
+    def _active(self, guide: Guide, squares: Tensor, own: Tensor | None) -> Tensor:
+        """Which cells (N, S) have anchors at test: of the ``own`` (N, S), or of all."""
+        if guide.location is not None:
+            return have_anchors(guide.location, self.location_threshold, own)
+        if own is not None:
+            return own
+        shape = (len(squares), squares.shape[1] // self.num_anchors)
+        return torch.ones(shape, dtype=torch.bool, device=squares.device)
 
     def _branch_losses(
         self,
@@ -215,7 +230,6 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         losses = {}
         if self.location_loss is not None and guide.location is not None:
             losses["loss_rpn_anchor_loc"] = self.location_loss(guide.location, truth, grids)
-            self.log("", {"active_share": self._active(guide, squares).float().mean()})
         if self.shape is not None and guide.shapes is not None:
             prediction = Prediction(shape_deltas(flatten_cells(guide.shapes)), None)
             outcome = self.shape.losses(squares, prediction, truth, grids, valid)
@@ -224,11 +238,18 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         return losses
 
     @torch.no_grad()
-    def _test(self, guide: Guide, squares: Tensor, grids: Sequence[Grid]) -> tuple[Tensor, Tensor]:
+    def _test(
+        self, guide: Guide, squares: Tensor, grids: Sequence[Grid], images: ImageList
+    ) -> tuple[Tensor, Tensor]:
         """Refined boxes (N, R, 4), not clipped, and logits (N, R), -inf without an anchor."""
-        active = self._active(guide, squares)
+        active = self._active(guide, squares, self.own_cells(grids, images, squares.device))
+        counted = (
+            [active.shape[1]] * len(active)
+            if self.propose_in_padding
+            else count_own_cells(grids, images, self.size_divisibility)
+        )
         if not self.sparse:
-            self.activity.update(active.sum(dim=1).tolist(), active.shape[1])
+            self.activity.update(active.sum(dim=1).tolist(), counted)
             prediction = self.head.predict(guide)
             assert prediction.logits is not None  # the head's predictor has objectness
             boxes = self.refinement.refine(self._anchors(guide, squares), prediction)
@@ -236,7 +257,7 @@ class GuidedAnchorRPN(DenseProposalGenerator):
             return boxes, prediction.logits.float().masked_fill(nowhere, -torch.inf)
 
         cells = ActiveCells(active, grids)
-        self.activity.update(cells.per_image, active.shape[1])
+        self.activity.update(cells.per_image, counted)
         deltas, row_logits = self.head.predict_at(guide, cells)  # (M, A, 4), (M, A)
         anchors = squares[0].unflatten(0, (-1, self.num_anchors))[cells.cell]  # (M, A, 4)
         if self.shape is not None and guide.shapes is not None:

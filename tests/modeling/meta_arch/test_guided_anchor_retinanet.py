@@ -13,9 +13,11 @@ from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2.layers import clip_boxes
 from cascade_rpn_d2.modeling import GuidedAnchorRetinaNet
+from cascade_rpn_d2.modeling.ground_truth import valid_cells
 from cascade_rpn_d2.modeling.meta_arch.guided_anchor_retinanet import best_of_levels
 
 CELLS = 16 * 20 + 8 * 10 + 4 * 5  # of the batch, 128 x 160 with its padding
+OWN_CELLS = 8 * 12 + 4 * 6 + 2 * 3  # of the smaller image, 64 x 96 with its own
 LOSSES = ("loss_cls", "loss_box_reg", "loss_anchor_loc", "loss_anchor_shape")
 PARTS = {
     "cls_tower", "box_tower", "location", "shape", "cls_adaption.offset", "cls_adaption.conv",
@@ -163,16 +165,34 @@ class TestInference:
             torch.testing.assert_close(found.pred_boxes.tensor, together[index].pred_boxes.tensor)
             torch.testing.assert_close(found.scores, together[index].scores)
 
-    def test_detections_beside_a_larger_image_are_inside_the_image(self, make_model, batch):
-        """As in the reference, cells of the batch's padding have anchors too, but no box of them is
-        outside of the image."""
-        model = detecting(make_model())
+    @pytest.mark.parametrize("sparse", [True, False])
+    def test_cells_of_another_images_padding_detect_nothing(self, make_model, batch, sparse):
+        model = detecting(make_model(sparse=sparse, test_score_thresh=0.0, test_nms_thresh=0.9))
         model.location_threshold = 0.0
-        found = model(batch)[1]["instances"].pred_boxes.tensor
+        images = model.preprocess_image(batch)
+        maps = model.backbone(images.tensor)
+        towers = model.head(list(maps.values()))
+        grids = model._grids(list(maps.values()))
+        valid = valid_cells(grids, torch.tensor(images.image_sizes), 1, 32)
+        scores = model.head.predict(towers).logits[1].sigmoid()
+        own = scores[valid[1]].flatten()
+
+        def outside() -> bool:
+            found = model(batch)[1]["instances"]
+            height, width = batch[1]["image"].shape[1:]
+            boxes = found.pred_boxes.tensor
+            assert len(found) and (boxes >= 0).all()
+            assert (boxes[:, 2] <= width).all() and (boxes[:, 3] <= height).all()
+            return bool((found.scores[:, None] - own).abs().amin(dim=1).amax() > 1e-5)
+
+        assert not outside()
+        assert model.activity.last == valid.sum(dim=1).tolist() == [CELLS, OWN_CELLS]
+        assert model.activity.cells == CELLS + OWN_CELLS
+        assert torch.equal(model.trace(images, maps).active, valid)
+        model.propose_in_padding = True  # as the reference does
+        assert outside()
         assert model.activity.last == [CELLS, CELLS]
-        height, width = batch[1]["image"].shape[1:]
-        assert len(found) and (found >= 0).all()
-        assert (found[:, 2] <= width).all() and (found[:, 3] <= height).all()
+        assert model.trace(images, maps).active.all()
 
     def test_detections_are_those_of_the_reference(self, make_model, batch):
         """Level by level the best cells by their best class; then all their classes, above the
@@ -183,7 +203,7 @@ class TestInference:
         with torch.no_grad():
             towers = model.head(maps)
             prediction = model.head.predict(towers)
-        guided = model.trace(model.backbone(images.tensor))
+        guided = model.trace(images, model.backbone(images.tensor))
         boxes, scores = [], []
         start = 0
         for grid in guided.grids:

@@ -6,10 +6,12 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from detectron2.config import get_cfg
+from detectron2.export import TracingAdapter
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.proposal_generator import build_proposal_generator
-from detectron2.structures import Boxes, ImageList
+from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2.config import add_cascade_rpn_config
@@ -23,6 +25,22 @@ from cascade_rpn_d2.modeling import (
     SmoothL1Loss,
 )
 from cascade_rpn_d2.modeling.box_coder import BoxCoder
+from cascade_rpn_d2.modeling.ground_truth import GroundTruth, valid_cells
+
+
+class Proposer(torch.nn.Module):
+    """A generator whose maps are pooled from the pixels."""
+
+    def __init__(self, generator: torch.nn.Module):
+        super().__init__()
+        self.generator = generator
+        self.channels = torch.nn.Conv2d(3, 8, 1)
+
+    def forward(self, inputs: list[dict[str, torch.Tensor]]) -> list[Instances]:
+        images = ImageList.from_tensors([x["image"] for x in inputs], 32)
+        pixels = self.channels(images.tensor)
+        maps = {f"p{i}": F.avg_pool2d(pixels, 2**i) for i in (2, 3, 4)}
+        return self.generator(images, maps)[0]
 
 
 class TestTraining:
@@ -72,8 +90,6 @@ class TestTraining:
             generator._run(features, grids, torch.tensor(images.image_sizes))
         )
         anchors = state.boxes
-        from cascade_rpn_d2.modeling.ground_truth import GroundTruth, valid_cells
-
         objects = GroundTruth.from_instances(truth)
         valid = valid_cells(grids, torch.tensor(images.image_sizes), 1, 32)
         assignment = stage.assigner(anchors, objects, grids, 1, valid)
@@ -145,17 +161,44 @@ class TestInference:
             assert (boxes[:, 3] <= height).all() and x.proposal_boxes.nonempty().all()
             assert not boxes.requires_grad
 
-    def test_an_image_is_proposed_alike_alone_and_in_a_batch(self, make_generator, batch):
-        images, features, _ = batch
-        generator = make_generator().eval()
-        together = generator(images, features)[0]
-        for index, size in enumerate(images.image_sizes):
-            alone = ImageList(images.tensor[index : index + 1], [size])
-            maps = {name: x[index : index + 1] for name, x in features.items()}
-            single = generator(alone, maps)[0][0]
-            torch.testing.assert_close(
-                single.proposal_boxes.tensor, together[index].proposal_boxes.tensor
-            )
+    def test_cells_of_another_images_padding_propose_nothing(self, make_generator, batch):
+        images, features, truth = batch
+        features["p2"][1, :, 16:] += 5  # what the small image has 64 rows and 96 columns of
+        generator = make_generator()
+        grids, steps = generator.trace(images, features)
+        valid = valid_cells(grids, torch.tensor(images.image_sizes), 1, 32)
+        logits = [x[cells] for x, cells in zip(steps[-1].prediction.logits, valid, strict=True)]
+        assert len(logits[0]) == valid.shape[1] > 1.5 * len(logits[1])
+        for train in (True, False):
+            proposals = generator.train(train)(images, features, truth)[0]
+            for found, own in zip(proposals, logits, strict=True):
+                assert len(found) > 10 and torch.isin(found.objectness_logits, own).all()
+        for stage in generator.propose_by_stage(images, features):
+            assert torch.isin(stage[1].objectness_logits, logits[1]).all()
+        generator.propose_in_padding = True  # as the reference implementations do
+        for train in (True, False):
+            found = generator.train(train)(images, features, truth)[0][1].objectness_logits
+            assert not torch.isin(found, logits[1]).all()
+
+    @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+    def test_a_trace_leaves_out_the_padding_of_other_sizes(self, make_generator):
+        generator = make_generator(post_nms_topk=(20, 20)).eval()
+        model = Proposer(generator)
+        traced_for, *others = (
+            [{"image": 2 + 0.1 * torch.randn(3, *size)} for size in sizes]
+            for sizes in (((64, 96), (40, 50)), ((128, 60), (60, 160)), ((33, 97), (160, 96)))
+        )
+        adapter = TracingAdapter(model, traced_for)
+        traced = torch.jit.trace(adapter, adapter.flattened_inputs, check_trace=False)
+        for inputs in others:
+            expected = model(inputs)
+            generator.propose_in_padding = True
+            for own, any_cell in zip(expected, model(inputs), strict=True):
+                assert not torch.equal(own.objectness_logits, any_cell.objectness_logits)
+            generator.propose_in_padding = False
+            pixels = [x["image"] for x in inputs]
+            for value, wanted in zip(traced(*pixels), adapter(*pixels), strict=True):
+                torch.testing.assert_close(value, wanted)
 
     def test_every_stage_can_be_looked_at(self, make_generator, make_stages, batch):
         generator = make_generator(make_stages(3)).eval()
@@ -342,6 +385,12 @@ class TestYacs:
         cfg.MODEL.CASCADE_RPN[key] = value
         with pytest.raises(ValueError, match=message):
             self.build(cfg)
+
+    def test_cells_of_padding_propose_if_they_are_told_to(self):
+        cfg = self.config()
+        assert not self.build(cfg).propose_in_padding
+        cfg.MODEL.PROPOSAL_GENERATOR.PROPOSE_IN_PADDING = True
+        assert self.build(cfg).propose_in_padding
 
     def test_a_model_of_proposals_only_skips_them_in_training(self):
         cfg = self.config()

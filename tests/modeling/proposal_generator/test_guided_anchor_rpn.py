@@ -14,7 +14,10 @@ from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2.config import add_cascade_rpn_config
 from cascade_rpn_d2.modeling import LearnedFeatureAdaption, PlainFeatureAdaption
+from cascade_rpn_d2.modeling.ground_truth import valid_cells
 
+CELLS = 24 * 32 + 12 * 16 + 6 * 8  # of the batch, 96 x 128
+OWN_CELLS = 16 * 24 + 8 * 12 + 4 * 6  # of its smaller image, 64 x 96 with its own padding
 # The rows of Tables 4 and 6, and section 4.3's.
 VARIANTS = {
     "location": {"shape": "none", "adaption": None, "num_anchors": 3},
@@ -121,14 +124,14 @@ class TestTraining:
             f"p{level}": torch.randn(1, 8, 128 // stride, 128 // stride)
             for level, stride in ((2, 4), (3, 8), (4, 16))
         }
-        before = generator.trace(features).anchors[0]
+        before = generator.trace(images, features).anchors[0]
         optimizer = torch.optim.Adam(generator.parameters(), 0.01)
         for _ in range(150):
             loss = generator(images, features, [truth])[1]["loss_rpn_anchor_shape"]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        after = generator.trace(features).anchors[0]
+        after = generator.trace(images, features).anchors[0]
         torch.testing.assert_close(
             after[:, :2] + after[:, 2:], before[:, :2] + before[:, 2:], atol=1e-3, rtol=0
         )
@@ -170,7 +173,7 @@ class TestTraining:
         inside, outside, active = [], [], []
         for _ in range(10):
             features, _, centre = draw()
-            traced = generator.trace(features)
+            traced = generator.trace(images, features)
             probability = traced.probability[0, : 32 * 32].view(32, 32)
             inside.append(probability[centre].mean())
             outside.append(probability[~centre].mean())
@@ -218,7 +221,7 @@ class TestInference:
         for sparse in (True, False):
             generator.sparse = sparse
             found.append(generator(*batch[:2])[0])
-        assert 0 < sum(generator.activity.last) < 2 * (24 * 32 + 12 * 16 + 6 * 8)
+        assert 0 < sum(generator.activity.last) < CELLS + OWN_CELLS
         for ours, dense in zip(*found, strict=True):
             assert len(ours) == len(dense) > 2
             torch.testing.assert_close(
@@ -246,6 +249,46 @@ class TestInference:
                 rtol=0,
             )
 
+    @pytest.mark.parametrize("name", ["location", "shape", "whole"])
+    def test_cells_of_another_images_padding_propose_nothing(self, make_guided, batch, name):
+        torch.manual_seed(0)
+        generator = awake(make_guided(**copy.deepcopy(VARIANTS[name]), log_period=1))
+        generator.location_threshold = 0.0
+        images, features, truth = batch
+        guide, _, grids = generator._guide(features)
+        valid = valid_cells(grids, torch.tensor(images.image_sizes), generator.num_anchors, 32)
+        logits = generator.head.predict(guide).logits
+        own = [x[cells].detach() for x, cells in zip(logits, valid, strict=True)]
+        assert len(own[0]) == valid.shape[1] > 1.5 * len(own[1])
+
+        def outside(train: bool) -> bool:
+            with EventStorage() as storage:
+                found = generator.train(train)(images, features, truth)[0]
+                shares.append(storage.latest().get("rpn/active_share", (1.0,))[0])
+            nearest = [
+                (x.objectness_logits[:, None] - y).abs().amin(dim=1).amax()
+                for x, y in zip(found, own, strict=True)
+            ]
+            assert nearest[0] < 1e-5
+            return nearest[1] > 1e-5
+
+        shares: list[float] = []
+        for train in (True, False):
+            assert not outside(train)
+            generator.sparse = False
+            assert not outside(train)
+            generator.sparse = True
+        cells = [len(x) // generator.num_anchors for x in own]
+        assert generator.activity.last == cells and generator.activity.cells == 2 * sum(cells)
+        seen = generator.trace(images, features).active
+        assert torch.equal(seen.repeat_interleave(generator.num_anchors, dim=1), valid)
+        generator.propose_in_padding = True  # as the reference implementation does
+        generator.post_nms_topk = {True: 2000, False: 2000}
+        generator.pre_nms_topk = {True: 2000, False: 2000}
+        assert outside(True) and outside(False) and shares == [1.0] * len(shares)
+        assert generator.activity.last == [cells[0]] * 2
+        assert generator.trace(images, features).active.all()
+
     def test_only_active_cells_propose(self, make_guided, batch):
         torch.manual_seed(0)
         generator = with_some_active_cells(make_guided(adaption=None))
@@ -255,7 +298,7 @@ class TestInference:
         generator.nms_thresh, generator.pre_nms_topk[False] = 1.0, 2000
         generator.post_nms_topk[False] = 2000
         images, features, _ = batch
-        traced = generator.trace(features)
+        traced = generator.trace(images, features)
         proposals = generator(images, features)[0][0].proposal_boxes
         expected = Boxes(traced.anchors[0][traced.active[0]].clone())
         expected.clip((96, 128))
@@ -275,9 +318,8 @@ class TestInference:
     def test_without_a_location_branch_every_cell_has_an_anchor(self, make_guided, batch):
         generator = make_guided(location=False).eval()
         generator(*batch[:2])
-        cells = 24 * 32 + 12 * 16 + 6 * 8
-        assert generator.activity.last == [cells, cells]
-        assert (generator.trace(batch[1]).probability == 1).all()
+        assert generator.activity.last == [CELLS, OWN_CELLS]
+        assert (generator.trace(*batch[:2]).probability == 1).all()
 
     def test_activity_adds_up(self, make_guided, batch):
         generator = with_some_active_cells(make_guided())
@@ -286,7 +328,7 @@ class TestInference:
         generator(*batch[:2])
         activity = generator.activity
         assert activity.images == 4 and activity.active == 2 * first
-        assert activity.cells == 4 * (24 * 32 + 12 * 16 + 6 * 8)
+        assert activity.cells == 2 * (CELLS + OWN_CELLS)
         activity.reset()
         assert (activity.images, activity.cells, activity.active) == (0, 0, 0)
 
@@ -325,7 +367,7 @@ class TestParts:
         cfg.MODEL.GUIDED_ANCHOR.ADAPTION = adaption
         shapes = {f"p{i}": ShapeSpec(channels=8, stride=2**i) for i in (2, 3)}
         generator = build_proposal_generator(cfg, shapes)
-        assert generator.location_threshold == 0.01
+        assert generator.location_threshold == 0.01 and not generator.propose_in_padding
         assert generator.shape.box_coder.stds == (0.07, 0.07, 0.14, 0.14)
         assert generator.shape.box_coder.max_side_ratio == 1e6
         assert generator.refinement.box_coder.stds == (0.07, 0.07, 0.11, 0.11)

@@ -20,8 +20,12 @@ std::pair<int64_t, int64_t> middle_of(
   const Position<T> position = policy(
       image, 0, cell, static_cast<int>(shape.kernel_height / 2),
       static_cast<int>(shape.kernel_width / 2));
-  const auto pixel = [](T coordinate, int64_t size) {
-    return coordinate > T(0) ? static_cast<int64_t>(std::min(coordinate, T(size - 1))) : 0;
+  // In whole numbers, as T(size - 1) may be the size itself: float has no odd number above 2^24.
+  const auto pixel = [](T coordinate, int64_t size) -> int64_t {
+    if (!(coordinate > T(0))) {
+      return 0;
+    }
+    return coordinate < T(size) ? std::min(static_cast<int64_t>(coordinate), size - 1) : size - 1;
   };
   return {pixel(position.y, shape.height), pixel(position.x, shape.width)};
 }
