@@ -18,7 +18,6 @@ from ..config.files import save_config
 from ..config.max_detections import set_max_detections
 from ..data import find_dataset, num_classes
 from ..data.categories import dataset_with_classes
-from ..files.atomic import write_atomically
 from ..model_zoo import apply_overrides, find_weights, get_config
 from .categories import Categories, class_counts, dataset_names
 from .early_log import keep_records, write_kept_records
