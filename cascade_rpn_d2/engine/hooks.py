@@ -16,7 +16,7 @@ from torch import nn
 
 from ..checkpoint import Checkpointer
 from ..checkpoint.tensor_file import read_tensor_file
-from ..model_zoo.suggest import alternatives, nearest
+from ..config.suggest import alternatives, nearest
 from . import stopping
 from .activity import ANCHORS
 from .processes import of_main_process
