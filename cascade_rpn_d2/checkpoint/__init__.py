@@ -1,6 +1,5 @@
 """Checkpoints: written so that they survive, loaded so that a wrong one is noticed."""
 
-from ..files.atomic import write_atomically
 from .checkpointer import Checkpointer
 from .convert import (
     Conversion,
@@ -20,6 +19,5 @@ __all__ = [
     "check_destination",
     "convert_checkpoint",
     "convert_state",
-    "write_atomically",
     "write_conversion",
 ]

@@ -7,7 +7,6 @@ Detectron2's ``DetectionCheckpointer`` and with ours.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..files.atomic import write_atomically
+from ..files.digest import sha256_of
 from ..files.folders import make_writable
 from .tensor_file import read_tensor_file
 
@@ -72,15 +72,6 @@ def compact_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         # A copy that is contiguous, or the file would hold the whole storage behind a view.
         compact[key] = value.clone(memory_format=torch.contiguous_format)
     return compact
-
-
-def sha256_of(file: str | os.PathLike[str]) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _state_dict(source: Path) -> dict[str, Tensor]:

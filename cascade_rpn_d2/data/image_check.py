@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from ..checkpoint import write_atomically
+from ..files.atomic import write_atomically
 from .cache import cache_dir
 from .image_file import ImageReader, likely_range
 from .image_headers import ImageHeader, UnreadableImageError, open_image, read_header

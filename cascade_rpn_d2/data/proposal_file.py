@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import write_atomically
+from ..files.atomic import write_atomically
 from .proposal_archive import (
     Index,
     ProposalFileError,

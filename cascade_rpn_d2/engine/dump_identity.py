@@ -16,8 +16,8 @@ import torch
 from detectron2.utils.registry import _convert_target_to_string, locate
 from omegaconf import DictConfig, OmegaConf
 
-from ..checkpoint import write_atomically
-from ..checkpoint.export import sha256_of
+from ..files.atomic import write_atomically
+from ..files.digest import sha256_of
 from ..files.download import local_path
 
 Identity = dict[str, Any]

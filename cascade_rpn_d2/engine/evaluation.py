@@ -27,9 +27,10 @@ from omegaconf import DictConfig, OmegaConf
 from tabulate import tabulate
 from torch import nn
 
-from ..checkpoint import Checkpointer, write_atomically
+from ..checkpoint import Checkpointer
 from ..config.max_detections import max_detections
 from ..evaluation import DetectionEvaluator, ProposalRecallEvaluator
+from ..files.atomic import write_atomically
 from .activity import activity_results, reset_activity
 from .categories import Categories, dataset_names, match_data
 from .labelled_images import classes_of, count_objects, load_records, objects_of

@@ -22,10 +22,10 @@ from omegaconf import DictConfig
 
 from ..checkpoint import Checkpointer
 from ..checkpoint.categories import categories_of_file
-from ..checkpoint.export import sha256_of
 from ..checkpoint.finetune import prepare_finetuning
 from ..config.finetune import regression_weights, take_over_detector
 from ..data.proposal_dataset import pair_with_files
+from ..files.digest import sha256_of
 from ..model_zoo import find_weights, get_config, instantiate_model
 from .categories import Categories, take_over_classes
 from .dump_identity import digest, run_identity, weights_sha256

@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 
-from ..checkpoint import write_atomically
+from ..files.atomic import write_atomically
 from ..files.folders import make_writable
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args
 
 from detectron2.structures import BoxMode, Instances
 
-from ..checkpoint import write_atomically
 from ..data.images import Frame
 from ..evaluation.results_file import shortest, write_coco_results
+from ..files.atomic import write_atomically
 from .categories import Categories
 from .output_files import prepare_file
 from .predict_inputs import Inputs

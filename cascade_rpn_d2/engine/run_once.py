@@ -16,9 +16,9 @@ from pathlib import Path
 from detectron2.data import MetadataCatalog
 from omegaconf import DictConfig
 
-from ..checkpoint import write_atomically
-from ..checkpoint.export import sha256_of
 from ..config.files import save_config
+from ..files.atomic import write_atomically
+from ..files.digest import sha256_of
 from .evaluation import Results, evaluate_checkpoint
 from .labelled_images import load_records
 from .processes import of_main_process

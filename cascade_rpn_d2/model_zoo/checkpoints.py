@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoint.export import sha256_of
 from ..config.files import config_name
 from ..config.suggest import alternatives
+from ..files.digest import sha256_of
 from ..files.download import local_path
 from .published import PUBLISHED, get_published_file
 

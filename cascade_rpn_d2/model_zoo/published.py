@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from ..checkpoint.convert import convert_checkpoint, write_conversion
-from ..checkpoint.export import sha256_of
 from ..config.files import get_config
 from ..data.cache import cache_dir, publish
+from ..files.digest import sha256_of
 from ..files.download import local_path
 from ..files.untrusted import shown
 from .drawn_pictures import measure_on_drawn_pictures

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 from tabulate import tabulate
 
-from ..checkpoint import write_atomically
 from ..engine.evaluation import Results
+from ..files.atomic import write_atomically
 from ..files.folders import make_writable
 from ..visualization import plot_rows, save_image
 from .table import Row, Table, show

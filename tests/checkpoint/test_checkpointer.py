@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from cascade_rpn_d2.checkpoint import Checkpointer, write_atomically
+from cascade_rpn_d2.checkpoint import Checkpointer
+from cascade_rpn_d2.files.atomic import write_atomically
 
 
 def make_model(width: int = 4, value: float | None = None) -> nn.Sequential:

@@ -11,10 +11,10 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import DefaultPredictor
 
 from cascade_rpn_d2 import model_zoo
-from cascade_rpn_d2.checkpoint.export import sha256_of
 from cascade_rpn_d2.config import files
 from cascade_rpn_d2.data.cache import ENVIRONMENT
 from cascade_rpn_d2.engine.predictor import load_predictor
+from cascade_rpn_d2.files.digest import sha256_of
 from cascade_rpn_d2.model_zoo import PUBLISHED, PublishedCheckpoint, published
 from tests.checkpoint.foreign_states import as_mmdet
 
