@@ -124,11 +124,11 @@ def _takes_list(annotation: str | None) -> bool:
     return not annotation or bool(re.search("list|tuple|sequence|iterable|any", annotation, re.I))
 
 
-def _length(annotation: str | None) -> int:
-    """How many values a tuple has by its annotation, 0 if it does not say. (Of one there are none:
-    Detectron2 writes ``Tuple[float]`` for any number.)"""
+def _length(annotation: str | None) -> int | None:
+    """How many values a tuple has by its annotation, None if it does not say. (Of one there are
+    none: Detectron2 writes ``Tuple[float]`` for any number.)"""
     match = re.fullmatch(r"tuple\[([^\[\]]*,[^\[\]]*)\]", annotation or "", re.I)
-    return 0 if match is None or "..." in match[1] else match[1].count(",") + 1
+    return None if match is None or "..." in match[1] else match[1].count(",") + 1
 
 
 def _like(before: Any, value: Any) -> bool:

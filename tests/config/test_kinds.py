@@ -37,6 +37,7 @@ def config() -> DictConfig:
                 "sizes": [1, 2],
             },
             "empty": None,
+            "list": L(says_nothing)(edge=600, names=[]),
         },
         flags={"allow_objects": True},
     )
@@ -94,6 +95,7 @@ def test_a_value_of_another_kind_is_refused(override, sentence):
         ("other.names=b", "other.names", "b"),
         ("empty={a:[1]}", "empty", {"a": [1]}),
         ("empty=text", "empty", "text"),
+        ("list.names=[a,b]", "list.names", ["a", "b"]),
     ],
 )
 def test_what_may_be_meant_is_taken(override, key, value):
