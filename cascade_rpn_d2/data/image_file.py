@@ -26,7 +26,6 @@ from .image_headers import (
     UnreadableImageError,
     header_of,
     open_image,
-    orientation_of,
 )
 
 
@@ -80,7 +79,7 @@ class ImageReader:
             header = header_of(image)
             self.require_allowed(path, header.width, header.height)
             # Who decodes a TIFF turns it.
-            turn = None if image.format == "TIFF" else TURNS.get(orientation_of(image))
+            turn = None if image.format == "TIFF" else TURNS.get(header.orientation)
             if header.depth is not None:
                 image = _to_8_bits(path, image, header.depth, self.depth_range)
             if turn is not None:

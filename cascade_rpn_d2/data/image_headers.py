@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -106,26 +107,22 @@ def open_image(path: PathLike) -> Iterator[Image.Image]:
 
 
 def header_of(image: Image.Image) -> ImageHeader:
-    """The header of an opened image."""
+    """The header of an opened image, none of whose pixels are decoded for it."""
     width, height = image.size
     depth, tail = _depth_of(image), _tail_of(image)
-    # Pillow decodes a PNG to find EXIF data behind the pixels, where hardly any has them.
-    decode = image.format != "PNG" or b"eXIf" in tail
-    orientation = orientation_of(image, decode=decode)
+    # Pillow would decode a PNG, however large it is, to find EXIF data behind the pixels.
+    if image.format == "PNG" and "exif" not in image.info:
+        image.info |= _exif_behind(tail)
+    orientation = orientation_of(image)
     if orientation in _EXCHANGING and image.format != "TIFF":  # those Pillow turns itself
         width, height = height, width
     return ImageHeader(width, height, orientation, depth, _ends_well(image, tail))
 
 
-def orientation_of(image: Image.Image, *, decode: bool = True) -> int:
-    """The orientation that the EXIF data of an opened image state; 1 where they do not.
-
-    Args:
-        image: the image.
-        decode: whether the pixels may be decoded for it.
-    """
+def orientation_of(image: Image.Image) -> int:
+    """The orientation that the EXIF data of an opened image state; 1 where they do not."""
     try:
-        exif = image.getexif() if decode else Image.Image.getexif(image)
+        exif = Image.Image.getexif(image)  # that of a PNG decodes the image first
     except Exception:  # broken EXIF data are as good as none
         return 1
     value = exif.get(_ORIENTATION)
@@ -210,6 +207,18 @@ def _tail_of(image: Image.Image) -> bytes:
     tail = file.read(_TAIL)
     file.seek(place)
     return tail
+
+
+def _exif_behind(tail: bytes) -> dict[str, bytes]:
+    """The EXIF data in the last bytes of a PNG, as Pillow has them in ``info``; empty without."""
+    start = tail.find(b"eXIf")
+    while start >= 0:
+        end = start + 4 + int.from_bytes(tail[max(0, start - 4) : start], "big")
+        chunk, checksum = tail[start:end], tail[end : end + 4]
+        if checksum == zlib.crc32(chunk).to_bytes(4, "big"):
+            return {"exif": b"Exif\0\0" + chunk[4:]}
+        start = tail.find(b"eXIf", start + 1)  # that one was among the pixels
+    return {}
 
 
 def _ends_well(image: Image.Image, tail: bytes) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image
 from cascade_rpn_d2.data import ImageReader, UnreadableImageError
 from cascade_rpn_d2.data.image_file import likely_range, scale_to_8_bits
 
-from .test_image_headers import NOISE, bomb, oriented, save
+from .test_image_headers import NOISE, bomb, exif_behind, oriented, save
 
 SHAPE = NOISE.shape[:2]
 
@@ -61,6 +61,13 @@ def turned(image: Image.Image, path) -> Image.Image:
     with Image.open(path) as stated:
         image.getexif()[0x0112] = stated.getexif().get(0x0112)
     return ImageOps.exif_transpose(image)
+
+
+def test_an_image_is_turned_by_exif_data_behind_its_pixels_too(tmp_path):
+    path = save(tmp_path / "a.png", exif=oriented(6))
+    expected = ImageReader()(path)
+    np.testing.assert_array_equal(ImageReader()(exif_behind(path)), expected)
+    assert expected.shape[:2] == SHAPE[::-1]
 
 
 def test_broken_exif_data_are_as_good_as_none(tmp_path):

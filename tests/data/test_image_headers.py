@@ -8,8 +8,9 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
+from cascade_rpn_d2.data import ImageReader
 from cascade_rpn_d2.data.image_headers import UnreadableImageError, open_image, read_header
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -24,6 +25,17 @@ def oriented(value: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = value
     return exif
+
+
+def exif_behind(path):
+    """Move the EXIF data of a PNG behind its pixels."""
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4])
+    chunk, rest = content[start:end], content[:start] + content[end:]
+    cut = rest.index(b"IEND") - 4
+    path.write_bytes(rest[:cut] + chunk + rest[cut:])
+    return path
 
 
 def bomb(path, side: int):
@@ -49,14 +61,21 @@ def test_the_size_is_that_of_the_turned_image(tmp_path, suffix, orientation):
 
 
 def test_the_orientation_behind_the_pixels_of_a_png_is_found(tmp_path):
-    path = save(tmp_path / "a.png", exif=oriented(6))
-    content = path.read_bytes()
-    start = content.index(b"eXIf") - 4
-    end = start + 12 + int.from_bytes(content[start : start + 4])
-    chunk, rest = content[start:end], content[:start] + content[end:]
-    cut = rest.index(b"IEND") - 4
-    path.write_bytes(rest[:cut] + chunk + rest[cut:])
-    assert read_header(path).turned
+    assert read_header(exif_behind(save(tmp_path / "a.png", exif=oriented(6)))).turned
+
+
+def test_no_pixel_is_decoded_for_a_header(tmp_path, monkeypatch):
+    path = exif_behind(save(tmp_path / "a.png", exif=oriented(6)))
+    decoded = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
+    for _ in range(2):
+        read_header(path)
+        with pytest.raises(UnreadableImageError, match="24 x 32 pixels, more than the 767 that"):
+            ImageReader(max_pixels=24 * 32 - 1)(path)
+        # Words among the pixels, or in a chunk that is none.
+        content = path.read_bytes()
+        path.write_bytes(content.replace(b"IEND", b"eXIf\xff\xff\xff\xffeXIfIEND"))
+    assert decoded == []
 
 
 @pytest.mark.parametrize(
