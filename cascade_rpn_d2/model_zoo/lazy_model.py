@@ -8,6 +8,8 @@ to name what no config of the zoo does.
 
 from __future__ import annotations
 
+from urllib.parse import urlparse
+
 from detectron2.config import CfgNode, instantiate
 from detectron2.modeling import META_ARCH_REGISTRY
 from omegaconf import DictConfig, OmegaConf, SCMode
@@ -32,10 +34,10 @@ def LazyModel(cfg: CfgNode) -> nn.Module:
             is not trusted; or if ``MODEL.WEIGHTS`` is a pickle of anything but arrays.
         OSError: if that cannot be read or downloaded.
     """
-    weights = cfg.MODEL.WEIGHTS.partition("?")[0]
+    # Detectron2's own checkpointer comes next, finds the file so, and runs whatever a pickle names.
+    weights = local_path(urlparse(cfg.MODEL.WEIGHTS)._replace(query="").geturl())
     if weights.endswith(".pkl"):
-        # Detectron2's own checkpointer comes next, and runs whatever the file names.
-        read_pickle(local_path(weights))
+        read_pickle(weights)
     name = cfg.MODEL.get("LAZY_CONFIG")
     if not name:
         raise ValueError(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import pytest
 from detectron2.config import get_cfg
+from detectron2.engine import DefaultPredictor
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from detectron2.modeling.meta_arch import ProposalNetwork
 
 from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.model_zoo import lazy_model
 
 
 def yacs(lazy_config):
@@ -46,3 +51,35 @@ def test_a_file_without_a_model_is_refused(tmp_path):
     file.write_text("MODEL:\n  WEIGHTS: ''\n")
     with pytest.raises(ValueError, match=r"yacs.yaml has no `model`"):
         build_model(yacs(str(file)))
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+@pytest.mark.parametrize("end", ["", "#", ";", "?", "?a=b", "?a=b#", ";#"])
+def test_whatever_detectron2_takes_for_a_pickle_is_looked_at_first(repository, tmp_path, end):
+    file, marker = tmp_path / "w.pkl", tmp_path / "ran"
+    file.write_bytes(pickle.dumps({"model": Payload(marker)}))
+    cfg = yacs(str(repository / "tests/tiny_configs/tiny_rpn.py"))
+    cfg.MODEL.WEIGHTS = f"{file}{end}"
+    with pytest.raises(ValueError, match=r"w\.pkl"):
+        DefaultPredictor(cfg)
+    assert not marker.exists()
+
+
+def test_a_download_is_judged_by_the_file_that_it_becomes(repository, tmp_path, monkeypatch):
+    file, marker = tmp_path / "w.pkl", tmp_path / "ran"
+    file.write_bytes(pickle.dumps({"model": Payload(marker)}))
+    monkeypatch.setattr(lazy_model, "local_path", lambda address: str(file))
+    cfg = yacs(str(repository / "tests/tiny_configs/tiny_rpn.py"))
+    cfg.MODEL.WEIGHTS = "https://example.com/w.pkl#part"
+    with pytest.raises(ValueError, match=r"w\.pkl"):
+        build_model(cfg)
+    assert not marker.exists()
