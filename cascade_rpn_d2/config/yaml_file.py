@@ -32,8 +32,10 @@ from .names import (
 
 # A run's config.yaml has some 15 kB, and 13,000 categories by name add 0.6 MB.
 _MOST_BYTES = 2 * 2**20
-_MOST_VALUES = 200_000  # with those that aliases repeat
+_MOST_VALUES = 100_000  # with those that aliases repeat; and of what the text itself says
 _MOST_DEPTH = 100
+_TOO_MANY = "has more values than any config: give another file."
+_TOO_DEEP = "is nested more deeply than any config: give another file."
 
 # A flag of OmegaConf's: what is changed in such a config must be known too.
 _FOREIGN = "foreign"
@@ -58,6 +60,7 @@ def read_yaml(file: str, *, trusted: bool = False) -> DictConfig:
     if len(data) > _MOST_BYTES:
         raise ValueError(f"{file} is larger than any config: give another file.")
     try:
+        _require_short(data)
         content = yaml.load(data, _TrustingLoader if trusted else _Loader)
         _require_bounded(content)
     except _Refused as error:
@@ -139,7 +142,15 @@ class _Refused(Exception):
     """What a file asks for and does not get; the message follows the file's name."""
 
 
-class _Loader(yaml.SafeLoader):
+# In C, as PyYAML has them as a rule, ten times as fast: a long text is no reason to wait.
+_FAST = yaml.__with_libyaml__
+_Safe: Any = yaml.CSafeLoader if _FAST else yaml.SafeLoader
+_Unsafe: Any = yaml.CUnsafeLoader if _FAST else yaml.UnsafeLoader
+_Opening = (yaml.SequenceStartEvent, yaml.MappingStartEvent)
+_Closing = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
+
+
+class _Loader(_Safe):
     """Plain values, tuples, and classes and functions by their names."""
 
     def construct_known(self, name: str, node: yaml.Node) -> Any:
@@ -167,7 +178,7 @@ _Loader.add_multi_constructor(_NAME_TAG, _Loader.construct_known)
 _Loader.add_multi_constructor("tag:yaml.org,2002:python/", _Loader.construct_other)
 
 
-class _TrustingLoader(yaml.UnsafeLoader):
+class _TrustingLoader(_Unsafe):
     """Whatever the file asks for, under the names that things have today."""
 
     def find_python_name(self, name: str, mark: Any) -> Any:
@@ -204,13 +215,24 @@ def _targets_as_text(node: Any) -> Any:
     return [_targets_as_text(value) for value in node] if isinstance(node, list) else node
 
 
+def _require_short(data: bytes) -> None:
+    """Count what a text says, before anything is made of it; what is deep would end the process."""
+    depth = 0
+    for number, event in enumerate(yaml.parse(data, Loader=_Safe)):
+        depth += isinstance(event, _Opening) - isinstance(event, _Closing)
+        if number > _MOST_VALUES:
+            raise _Refused(_TOO_MANY)
+        if depth > _MOST_DEPTH:
+            raise _Refused(_TOO_DEEP)
+
+
 def _require_bounded(content: Any) -> None:
     """Count the values of a file, of which aliases may have made very many."""
     sizes: dict[int, int] = {}
 
     def count(node: Any, depth: int) -> int:
         if depth > _MOST_DEPTH:
-            raise _Refused("is nested more deeply than any config: give another file.")
+            raise _Refused(_TOO_DEEP)
         if not isinstance(node, dict | list | tuple | set):
             return 1
         if id(node) not in sizes:
@@ -219,7 +241,7 @@ def _require_bounded(content: Any) -> None:
         return sizes[id(node)]
 
     if count(content, 0) > _MOST_VALUES:
-        raise _Refused("has more values than any config: give another file.")
+        raise _Refused(_TOO_MANY)
 
 
 def _first_words(error: Exception) -> str:

@@ -191,6 +191,24 @@ def test_few_lines_do_not_take_all_memory(tmp_path):
         read_yaml(write(tmp_path / "large.yaml", "a: '" + "x" * 2**22 + "'\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [" + "a," * 900_000 + "]", "more values than any config"),
+        ("a: " + "[" * 400_000 + "]" * 400_000, "nested more deeply"),
+        ("a: " + "{a: " * 400_000, "nested more deeply"),
+        ("a:\n" + "- " * 400_000, "nested more deeply"),
+    ],
+)
+def test_a_long_text_is_refused_before_anything_is_made_of_it(text, sentence, tmp_path):
+    file = write(tmp_path / "config.yaml", text)
+    start = time.perf_counter()
+    for trusted in (False, True):
+        with pytest.raises(ValueError, match=sentence):
+            read_yaml(file, trusted=trusted)
+    assert time.perf_counter() - start < 5
+
+
 def test_no_other_place_of_the_package_reads_yaml(repository):
     readers = {
         path.name
@@ -202,11 +220,10 @@ def test_no_other_place_of_the_package_reads_yaml(repository):
 
 
 def test_thousands_of_categories_are_no_attack(tmp_path):
-    config = OmegaConf.create({"train": {"categories": []}})
-    config.train.categories = [{"id": i, "name": f"category {i}"} for i in range(1500)]
-    save_config(config, tmp_path / "config.yaml")
+    lines = [f"  - {{id: {i}, name: category {i}}}" for i in range(13_000)]
+    write(tmp_path / "config.yaml", "\n".join(["train:", "  categories:", *lines]))
     start = time.perf_counter()
-    assert len(read_yaml(str(tmp_path / "config.yaml")).train.categories) == 1500
+    assert len(read_yaml(str(tmp_path / "config.yaml")).train.categories) == 13_000
     assert time.perf_counter() - start < 30
 
 
