@@ -70,9 +70,10 @@ def check_images(
     headers.keep()
     if flaws:
         raise ValueError(_sentence(flaws, len(records), what, reader))
+    kept = f", {headers.known} of them from the cache" if len(records) >= _WORTH_KEEPING else ""
     logger.info(
-        "Checked the headers of %d images of %s in %.1f s, %d of them from the cache.",
-        *(len(records), what, time.perf_counter() - start, headers.known),
+        "Checked the headers of %d images of %s in %.1f s%s.",
+        *(len(records), what, time.perf_counter() - start, kept),
     )
 
 

@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 
-from ..data import DatasetMapper
+from ..data import DatasetMapper, ImageReader
 from ..data.image_check import check_images
 from ..model_zoo import reader_of
 from .processes import of_main_process
@@ -45,8 +45,14 @@ def check_image_files(config: DictConfig, parts: Sequence[str] = ("train", "test
             check_dataset(config, part, name)
 
 
+# Dataset of a folder, as its file was then, and reader -> images that were found to be in order.
+_checked: dict[tuple[str, ImageReader], set[str]] = {}
+
+
 def check_dataset(config: DictConfig, part: str, name: str) -> None:
     """Check the images of one dataset, which ``dataloader.<part>.mapper`` is to read.
+
+    Images of a folder that this process has checked, to be read alike, are in order.
 
     Raises:
         ValueError: as :func:`check_image_files`.
@@ -67,7 +73,11 @@ def check_dataset(config: DictConfig, part: str, name: str) -> None:
         records = DatasetCatalog.get(name)
         if annotated:
             records = [record for record in records if _has_objects(record)]
-        check_images(records, metadata["image_root"], what, reader)
+        known = _checked.setdefault((given, reader), set()) if given else set()
+        files = {record["file_name"] for record in records}
+        if not files <= known:
+            check_images(records, metadata["image_root"], what, reader)
+            known |= files
 
     of_main_process(check)
 

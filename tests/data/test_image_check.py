@@ -120,10 +120,14 @@ def test_only_what_is_new_or_has_changed_is_read_again(folder, cache, monkeypatc
         assert "1 cannot be read (0.png)" in message(folder, records)
 
 
-def test_a_few_files_are_not_kept(folder, cache, monkeypatch):
+def test_a_few_files_are_not_kept(folder, cache, monkeypatch, caplog):
     monkeypatch.setattr(image_check, "_WORTH_KEEPING", 2)
-    check(folder, [record(save(folder / "a.png"))])
-    assert not (cache / image_check._CACHE).exists()
+    caplog.set_level(logging.INFO)
+    records = [record(save(folder / "a.png"))]
+    check(folder, records)
+    assert not (cache / image_check._CACHE).exists() and "from the cache" not in caplog.text
+    check(folder, [*records, record(save(folder / "b.png"))])
+    assert "0 of them from the cache" in caplog.text
 
 
 def test_a_cache_that_cannot_be_used_is_done_without(folder, cache):

@@ -57,6 +57,21 @@ def test_a_folder_with_flaws_is_refused_before_the_run(tmp_path):
     setup(data, check_images=())
 
 
+def test_images_are_looked_at_once_in_a_process(tmp_path, monkeypatch, caplog):
+    data = write_dataset(tmp_path / "data")
+    caplog.set_level("INFO", "cascade_rpn_d2.data.image_check")
+    for _ in range(2):
+        setup(data)
+        assert len(caplog.messages) == 1
+    setup(data, "+dataloader.test.mapper.max_pixels=4096")
+    assert len(caplog.messages) == 2
+    images, file = data.split(":")
+    (Path(images) / "3.png").write_bytes(b"")
+    Path(file).write_text(Path(file).read_text() + "\n")  # another version of the dataset
+    with pytest.raises(ValueError, match=r"1 cannot be read \(3\.png\)"):
+        setup(data)
+
+
 def test_an_image_that_is_left_out_of_training_may_be_broken(tmp_path):
     data = write_dataset(tmp_path / "data")
     folder, file = data.split(":")
