@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import unicodedata
@@ -64,7 +65,9 @@ def is_printable(text: str) -> bool:
 def check_object(path: Path, where: str, record: Any) -> None:
     """Refuse a record that is no JSON object."""
     if not isinstance(record, dict):
-        raise AnnotationFileError(f"{path}: {where} must be an object, but is {record!r:.60}.")
+        raise AnnotationFileError(
+            f"{path}: {where} must be an object, but is {record!r:.60}: correct it, or remove it."
+        )
 
 
 def get(path: Path, where: str, record: Mapping[str, Any], key: str) -> Any:
@@ -79,10 +82,12 @@ def lacks(path: Path, where: str, key: str) -> AnnotationFileError:
     return AnnotationFileError(f"{path}: {where} lacks the key '{key}': add it.")
 
 
-def refuse(path: Path, where: str, key: str, value: Any, expected: str) -> AnnotationFileError:
+def refuse(
+    path: Path, where: str, key: str, value: Any, expected: str, advice: str = "correct it"
+) -> AnnotationFileError:
     """The error of a value that cannot be meant."""
     return AnnotationFileError(
-        f"{path}: {where} has {key} {value!r:.60}, which must be {expected}."
+        f"{path}: {where} has {key} {value!r:.60}, which must be {expected}: {advice}."
     )
 
 
@@ -110,7 +115,9 @@ def category_id_of(path: Path, where: str, record: Mapping[str, Any], key: str) 
     if found is None:
         found = whole_number_in_text(value)
     if found is None:
-        raise refuse(path, where, key, value, f"a whole number up to {MAX_INTEGER} (2^53 - 1)")
+        expected = f"a whole number up to {MAX_INTEGER} (2^53 - 1)"
+        advice = "number the categories, and name them so in category_id of the annotations"
+        raise refuse(path, where, key, value, expected, advice)
     return found
 
 
@@ -147,11 +154,28 @@ def is_crowd(path: Path, where: str, record: Mapping[str, Any]) -> int:
     return int(value)
 
 
-def check_area(path: Path, where: str, record: Mapping[str, Any]) -> None:
-    """Refuse an ``area`` that COCO's evaluation would count among objects of a wrong size."""
-    value = record.get("area")
-    if value is not None and not (is_number(value) and value >= 0):
-        raise refuse(path, where, "area", value, "a number of at least 0: correct it, or remove it")
+def is_area(value: Any) -> bool:
+    """Whether COCO's evaluation can tell the size of an object by an ``area``."""
+    return is_number(value) and value >= 0
+
+
+def file_name_of(path: Path, where: str, record: Mapping[str, Any], folder: Path | None) -> str:
+    """The name of an image; where there is none that of its ``coco_url``, as LVIS has it.
+
+    Args:
+        path, where: for messages.
+        record: of the image.
+        folder: of the images. The folder in the address, such as ``train2017``, belongs to the name
+            if the image lies in one of that name there.
+    """
+    if "file_name" in record or not isinstance(record.get("coco_url"), str):
+        return text_of(path, where, record, "file_name")
+    address = text_of(path, where, record, "coco_url")
+    parts = address.partition("?")[0].rsplit("/", 2)
+    if not parts[-1]:
+        raise lacks(path, where, "file_name")
+    longer = "/".join(parts[-2:])
+    return longer if folder and os.path.isfile(folder / longer) else parts[-1]
 
 
 class Ids:

@@ -52,6 +52,9 @@ class CocoFile:
         fractional: number of boxes inside the first pixel of their image, as those in fractions of
             the image are.
         sizes_read: number of images whose size the file leaves out and their headers gave.
+        turned: number of those that are turned by their EXIF data.
+        areas_left_out: number of annotations whose ``area`` is no number of at least 0, which
+            ``content`` has no longer.
     """
 
     content: dict[str, Any]
@@ -65,6 +68,8 @@ class CocoFile:
     overhanging: int = 0
     fractional: int = 0
     sizes_read: int = 0
+    turned: int = 0
+    areas_left_out: int = 0
 
     @property
     def num_boxes(self) -> int:
@@ -164,7 +169,7 @@ def _read_images(path: Path, coco: CocoFile, images: ImageFolder | None) -> None
         _require_new(path, where, own, found)
         _set(coco, image, "id", own)
         found[own] = {
-            "file_name": coco_fields.text_of(path, where, image, "file_name"),
+            "file_name": coco_fields.file_name_of(path, where, image, images and images.root),
             "image_id": own,
             "width": coco_fields.length_of(path, where, image, "width"),
             "height": coco_fields.length_of(path, where, image, "height"),
@@ -183,13 +188,18 @@ def _read_images(path: Path, coco: CocoFile, images: ImageFolder | None) -> None
         key = "width" if sizeless[0]["width"] is None else "height"
         raise coco_fields.lacks(path, f"images[{position}]", key)
     if images is not None:
-        _read_sizes(sizeless, images.root)
+        coco.turned = _read_sizes(sizeless, images.root)
     coco.sizes_read = len(sizeless)
     coco.records = [found[own] for own in sorted(found)]
 
 
-def _read_sizes(records: list[dict[str, Any]], folder: Path) -> None:
-    """Take the sizes of images from their headers, many at once, as a disk may answer late."""
+def _read_sizes(records: list[dict[str, Any]], folder: Path) -> int:
+    """Take the sizes of images from their headers, many at once, as a disk may answer late.
+
+    Returns:
+        How many are turned by their EXIF data.
+    """
+    turned = 0
     Image.init()  # threads that each do it would miss formats
     with ThreadPoolExecutor(_THREADS) as pool:
         headers = pool.map(read_header, [folder / record["file_name"] for record in records])
@@ -199,6 +209,8 @@ def _read_sizes(records: list[dict[str, Any]], folder: Path) -> None:
             strict=True,
         ):
             record["width"], record["height"] = header.width, header.height
+            turned += header.orientation != 1
+    return turned
 
 
 def _read_categories(path: Path, coco: CocoFile) -> None:
@@ -242,7 +254,9 @@ def _read_annotations(path: Path, coco: CocoFile) -> None:
                     f"file's {owners}: add it there, or remove the annotation."
                 )
             _set(coco, annotation, key, found)
-        coco_fields.check_area(path, where, annotation)
+        if annotation.get("area") is not None and not coco_fields.is_area(annotation["area"]):
+            del annotation["area"]
+            coco.areas_left_out += 1
         crowd = coco_fields.is_crowd(path, where, annotation)
         record = records[annotation["image_id"]]
         bbox = annotation.get("bbox")

@@ -166,6 +166,19 @@ def _report(name: str, json_file: Path, coco: CocoFile) -> None:
             "%s: the sizes of %d images are those of their files, as it leaves them out.",
             *(json_file, coco.sizes_read),
         )
+    if coco.turned:
+        logger.warning(
+            "%s: %d of those images are turned by their EXIF data, and are read so: if the boxes "
+            "were drawn on the images as they were before, they do not fit, so remove the EXIF "
+            "orientation (`exiftool -Orientation= FILE`).",
+            *(json_file, coco.turned),
+        )
+    if coco.areas_left_out:
+        logger.info(
+            "%s: area of %d annotations is no number of at least 0: that of the box takes its "
+            "place.",
+            *(json_file, coco.areas_left_out),
+        )
     for label, apart in coco.renamed.items():
         logger.warning(
             "%s: %d categories are named '%s'; they are told apart as '%s'.",
@@ -180,13 +193,14 @@ def _report(name: str, json_file: Path, coco: CocoFile) -> None:
         logger.warning(
             "%s: %d of %d boxes reach over the right or lower border of their image: they may be "
             "corners (x0, y0, x1, y1) instead of (x, y, width, height), or belong to images of "
-            "another size.",
+            "another size; if so, write x, y, x1 - x0, y1 - y0, or give the images that they were "
+            "drawn on.",
             *(json_file, coco.overhanging, coco.num_boxes),
         )
     if 0 < coco.num_boxes == coco.fractional:
         logger.warning(
             "%s: no box reaches out of the first pixel of its image: they may be fractions of the "
-            "image instead of pixels.",
+            "image instead of pixels; if so, multiply them by its width and height.",
             json_file,
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from detectron2.config import LazyCall as L
 from detectron2.config import LazyConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from cascade_rpn_d2 import model_zoo

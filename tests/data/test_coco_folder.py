@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.evaluation import COCOEvaluator
+from PIL import Image
 
 from cascade_rpn_d2.data import (
     AnnotationFileError,
@@ -127,6 +128,34 @@ def test_sizes_that_the_file_leaves_out_are_those_of_the_images(write, content, 
         register_coco_folder(spec)
 
 
+def test_images_that_exif_turns_and_whose_sizes_are_read_are_counted(write, content, caplog):
+    spec = write(content)
+    images, labels = spec.split(":")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for name in ("b.png", "empty.png"):
+        Image.open(Path(images, name)).save(Path(images, name), exif=exif)
+    register_coco_folder(spec)
+    assert not caplog.records  # whose sizes are stated are compared with their files
+    for image in content["images"]:
+        del image["width"]
+    Path(labels).write_text(json.dumps(content))
+    register_coco_folder(spec)
+    (warning,) = caplog.messages
+    assert "2 of those images are turned by their EXIF data" in warning
+    assert "exiftool -Orientation=" in warning
+
+
+def test_areas_that_are_none_are_those_of_the_boxes(write, content, caplog):
+    content["annotations"][0]["area"] = "200"
+    content["annotations"][1]["area"] = -1
+    with caplog.at_level(logging.INFO, "cascade_rpn_d2"):
+        name = register_coco_folder(write(content))
+    assert "area of 2 annotations is no number of at least 0" in caplog.text
+    annotations = json.loads(Path(MetadataCatalog.get(name).json_file).read_text())["annotations"]
+    assert [a["area"] for a in annotations] == [200, 1200, 100]
+
+
 def test_a_file_without_annotations_is_one_of_test_images(write, content, caplog):
     assert MetadataCatalog.get(register_coco_folder(write(content))).has_annotations
     content["annotations"] = []  # images on which nothing is to be found
@@ -170,6 +199,7 @@ def test_boxes_that_may_be_corners_are_said_to_be(write, content, caplog, outsid
     for warning in warnings:
         assert f"{outside} of 4 boxes reach over the right or lower border" in warning
         assert "corners (x0, y0, x1, y1) instead of (x, y, width, height)" in warning
+        assert "if so, write x, y, x1 - x0, y1 - y0" in warning
 
 
 def test_boxes_that_end_a_pixel_outside_are_not_said_to_be_corners(write, content, caplog):

@@ -160,7 +160,7 @@ def test_an_odd_value_is_understood_or_named(write, content, tmp_path, caplog, k
             named = f"{key}[0]" in message and field in message
             # An id that nothing refers to any more is seen where it is referred to.
             assert named or field == "id" and key in message and "id" in message, message
-    free = ["id", "bbox", "segmentation"] if key == "annotations" else []
+    free = ["id", "bbox", "area", "segmentation"] if key == "annotations" else []
     assert (len(read) == len(ODD)) == (field in free)
     for line in caplog.messages:
         assert is_printable(line) and len(line) < 2000
