@@ -12,8 +12,9 @@
 
 Input may be files, folders, patterns and videos; what cannot be read is skipped and counted. Of
 images_dir:annotations.json, in COCO format, the json takes the ids of images and categories, the
-latter by name. Otherwise images are numbered from 1 in the order of reading, and categories have
-the ids of the data that the model was trained on, such as COCO's 1 to 90.
+latter by name and as numbers, also where the file has texts such as "1"; an image that has several
+ids is written under each. Otherwise images are numbered from 1 in the order of reading, and
+categories have the ids of the data that the model was trained on, such as COCO's 1 to 90.
 
 The json is a list of COCO's results, for pycocotools and evaluation servers: image_id, file_name,
 frame (of a video, from 0), category_id, bbox (x, y, width, height in pixels) and score. For average
@@ -98,6 +99,10 @@ def run(args: argparse.Namespace) -> int:
         f"{summary.boxes} boxes on {summary.frames} images in {args.output}; "
         f"{len(summary.skipped)} of {len(inputs.sources)} inputs could not be read."
     )
+    if summary.frames and not summary.boxes and summary.least_score > 0:
+        print(
+            f"No box reached the score of {summary.least_score:g}: give a lower --score-threshold."
+        )
     if args.format == "coco-dataset":
         print(f"As data of other commands the boxes are {inputs.root}:{args.json}")
     return 0 if summary.frames else 1

@@ -31,11 +31,13 @@ class Summary:
     Args:
         frames: images and frames of videos that were predicted.
         boxes: boxes that were kept.
+        least_score: what boxes had to reach to be kept; 0 if no frame was predicted.
         skipped: one error for each source that could not be read; it names the file.
     """
 
     frames: int = 0
     boxes: int = 0
+    least_score: float = 0.0
     skipped: list[OSError] = field(default_factory=list)
 
 
@@ -92,6 +94,7 @@ def predict_files(
             outputs = predictor([frame.image for frame in batch])
             for frame, output in zip(batch, outputs, strict=True):
                 summary.frames += 1
+                summary.least_score = least_score(output, score_threshold)
                 instances = best_instances(output, score_threshold, top_k)
                 summary.boxes += len(instances)
                 if file is not None:
@@ -117,7 +120,6 @@ def best_instances(output: dict[str, Any], score_threshold: float | None, top_k:
     """
     if "instances" in output:
         instances = output["instances"].to("cpu")
-        least = 0.5 if score_threshold is None else score_threshold
     else:
         proposals = output["proposals"].to("cpu")
         instances = Instances(
@@ -125,9 +127,15 @@ def best_instances(output: dict[str, Any], score_threshold: float | None, top_k:
             pred_boxes=proposals.proposal_boxes,
             scores=proposals.objectness_logits.sigmoid(),
         )
-        least = 0.0 if score_threshold is None else score_threshold
     order = instances.scores.argsort(descending=True, stable=True)[:top_k]
-    return instances[order[instances.scores[order] >= least]]
+    return instances[order[instances.scores[order] >= least_score(output, score_threshold)]]
+
+
+def least_score(output: dict[str, Any], score_threshold: float | None) -> float:
+    """The score that the boxes of an output need, as of :func:`best_instances`."""
+    if score_threshold is not None:
+        return score_threshold
+    return 0.5 if "instances" in output else 0.0
 
 
 def draw(frame: Frame, instances: Instances, categories: Categories) -> Any:

@@ -21,13 +21,14 @@ class Inputs:
     Args:
         sources: in the order in which they are read.
         root: folder that the names of the images are relative to.
-        image_ids: of an annotation file, by the paths of ``sources``; None without one.
+        image_ids: of an annotation file, by the paths of ``sources``, of which one may have several
+            ids; None without one.
         categories: all of that file.
     """
 
     sources: Sequence[Source]
     root: Path
-    image_ids: Mapping[Path, int | str] | None = None
+    image_ids: Mapping[Path, Sequence[int | str]] | None = None
     categories: Categories = field(default_factory=Categories)
 
     def name_of(self, source: Source) -> str:
@@ -62,7 +63,9 @@ def find_inputs(
         )
     root, _ = split_spec(files[0])
     name = find_dataset(files[0])
-    ids = {Path(record["file_name"]): record["image_id"] for record in load_records(name)}
+    ids: dict[Path, list[int | str]] = {}
+    for record in load_records(name):
+        ids.setdefault(Path(record["file_name"]), []).append(record["image_id"])
     sources = [Source(path, Path(os.path.relpath(path, root))) for path in ids]
     return Inputs(sources, root, ids, Categories.from_dataset(name))
 

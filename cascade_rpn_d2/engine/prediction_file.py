@@ -81,23 +81,25 @@ class PredictionFile:
         Raises:
             ValueError: if a class of the model is none of the annotation file's.
         """
-        number = len(self._images) + 1
-        image_ids = self._inputs.image_ids
-        image_id = number if image_ids is None else image_ids[frame.source.path]
+        ids = self._inputs.image_ids
+        image_ids = [len(self._images) + 1] if ids is None else ids[frame.source.path]
         height, width = frame.image.shape[:2]
         name = self._inputs.name_of(frame.source)
-        self._images.append({"id": image_id, "file_name": name, "width": width, "height": height})
-        place: dict[str, Any] = {"image_id": image_id, "file_name": frame.source.path.as_posix()}
-        if frame.source.is_video:
-            place["frame"] = frame.index
         categories = self._category_ids(instances)
         boxes = BoxMode.convert(
             instances.pred_boxes.tensor.numpy(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS
         )
         scores = shortest(instances.scores.numpy())
-        for box, category, score in zip(boxes, categories, scores, strict=True):
-            bbox = shortest(box)
-            self._records.append({**place, "category_id": category, "bbox": bbox, "score": score})
+        bboxes = [shortest(box) for box in boxes]
+        for own in image_ids:
+            self._images.append({"id": own, "file_name": name, "width": width, "height": height})
+            place: dict[str, Any] = {"image_id": own, "file_name": frame.source.path.as_posix()}
+            if frame.source.is_video:
+                place["frame"] = frame.index
+            self._records += [
+                {**place, "category_id": category, "bbox": bbox, "score": score}
+                for bbox, category, score in zip(bboxes, categories, scores, strict=True)
+            ]
 
     def write(self) -> None:
         """Write what has been taken.

@@ -52,6 +52,7 @@ def test_a_folder_with_a_broken_file(config_file, weights, photos, tmp_path, cap
     more = ("--input", photos, "--json", tmp_path / "boxes.json", "--top-k", "5")
     assert main(arguments(config_file, weights, tmp_path, *more)) == 0
     captured = capsys.readouterr()
+    assert "--score-threshold" not in captured.out
     assert "10 boxes on 2 images" in captured.out and "1 of 3 inputs could not" in captured.out
     assert "broken.jpg" in captured.err
     assert (tmp_path / "out/a.png").is_file() and (tmp_path / "out/more/a.png").is_file()
@@ -168,6 +169,8 @@ def test_deep_images_take_a_range(config_file, weights, tmp_path, capsys):
     assert main(given) == 1
     assert "deep.png has 16 bits a channel: give" in capsys.readouterr().err
     assert main([*given, "--depth-range", "0", "4095"]) == 0
+    said = capsys.readouterr().out
+    assert "No box reached the score of 1: give a lower --score-threshold." in said
     drawn = cv2.imread(str(tmp_path / "out/deep.png"))
     assert np.median(drawn[:5]) < 20 and np.median(drawn[-5:]) > 190
 

@@ -42,8 +42,18 @@ def test_an_annotation_file_gives_ids_of_images_and_categories(tmp_path):
     inputs = find_inputs([spec])
     names = [inputs.name_of(source) for source in inputs.sources]
     assert names == ["2.png", "1.png", "0.png"]
-    assert [inputs.image_ids[source.path] for source in inputs.sources] == [28, 29, 30]
+    assert [inputs.image_ids[source.path] for source in inputs.sources] == [[28], [29], [30]]
     assert (inputs.categories.names, inputs.categories.ids) == (("cat", "dog"), (1, 17))
+
+
+def test_a_file_may_have_several_ids_and_is_read_once(tmp_path):
+    spec = write_dataset(tmp_path / "data", images=3)
+    file = Path(spec.rpartition(":")[2])
+    content = json.loads(file.read_text())
+    content["images"][2]["file_name"] = content["images"][0]["file_name"]
+    file.write_text(json.dumps(content))
+    inputs = find_inputs([spec])
+    assert [inputs.image_ids[source.path] for source in inputs.sources] == [[0, 2], [1]]
 
 
 def test_images_with_and_without_ids_do_not_go_together(tmp_path):

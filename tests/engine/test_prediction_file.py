@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,20 @@ def test_results_take_the_ids_of_an_annotation_file_by_name(spec, tmp_path):
     assert [record["category_id"] for record in records] == [2, 1, 2]
     with pytest.raises(ValueError, match="The model finds 'pig', which is no category of the anno"):
         predicted(tmp_path / "x.json", "coco-results", find_inputs([spec]), Categories(("pig",)))
+
+
+@pytest.mark.parametrize("file_format", ["coco-results", "coco-dataset"])
+def test_boxes_are_those_of_every_id_of_their_file(spec, tmp_path, file_format):
+    inputs = find_inputs([spec])
+    first, *others = inputs.sources
+    inputs = replace(inputs, image_ids={first.path: [0, "x"], **{s.path: [9] for s in others}})
+    content = predicted(tmp_path / "x.json", file_format, inputs)
+    records = content if file_format == "coco-results" else content["annotations"]
+    both = [[r | {"id": 0} for r in records if r["image_id"] == own] for own in (0, "x")]
+    assert both[0] and [r | {"image_id": "x"} for r in both[0]] == both[1]
+    if file_format == "coco-dataset":
+        assert [image["id"] for image in content["images"]] == [0, "x", 9, 9]
+        assert [a["id"] for a in records] == [1, 2, 3, 4]
 
 
 def test_a_model_without_names_has_the_order_of_the_file(spec, tmp_path, caplog):
