@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import os
 import re
@@ -267,6 +268,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The arguments; ends the program with status 2 and one sentence if they do not work."""
+        self._refuse_misspelt(words)
         if not any(action.dest == "overrides" for action in self._actions):
             return self.parse_intermixed_args(words)
         overrides, rest = self._split_overrides(words)
@@ -275,6 +277,18 @@ class Parser(argparse.ArgumentParser):
             self.error(f"'{args.overrides[0]}' is no override: give key=value")
         args.overrides = overrides
         return args
+
+    def _refuse_misspelt(self, words: Sequence[str]) -> None:
+        """Suggest an option for one that is misspelt, before others are missed for its sake."""
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        for word in words:
+            name = word.partition("=")[0]
+            if not name.startswith("--") or name == "--" or " " in name:
+                continue
+            if not any(option.startswith(name) for option in known):  # they may be abbreviated
+                near = difflib.get_close_matches(name, known, n=1)
+                if near:
+                    self.error(f"unrecognized arguments: {name}: did you mean {near[0]}?")
 
     def _split_overrides(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
         """The overrides, and the other words.

@@ -138,6 +138,24 @@ def test_a_word_that_is_nothing_is_refused_before_torch_is_imported(refused):
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("train --train-dta a:b", "--train-dta: did you mean --train-data?"),
+        ("predict --inptu=a --output o --config-file c", "--inptu: did you mean --input?"),
+        ("visualize stages --with 5 --output o", "--with: did you mean --width?"),
+        ("convert a b --config-file c --nonsense", "--nonsense"),
+    ],
+)
+def test_the_option_that_was_meant_is_named(refused, words, meant):
+    assert refused(*words.split()).strip().endswith(f"unrecognized arguments: {meant}")
+
+
+def test_options_may_be_abbreviated_and_values_may_look_like_them(parser):
+    args = parser.parse(["t", "--inp", "i", "--res", "--weights=--inptu"])
+    assert (args.input, args.resume, args.weights) == (["i"], True, "--inptu")
+
+
 def test_what_is_missing_is_said_and_overrides_are_not(refused):
     error = refused("convert", "a.pth", "--config-file", "demo/rpn.py")
     assert error.strip().endswith("the following arguments are required: dst")
