@@ -9,11 +9,12 @@ import warnings
 from argparse import Namespace
 from collections.abc import Callable
 
-# How warnings of torch begin that Detectron2 and fvcore cause, without colons and commas, which
-# PYTHONWARNINGS has for itself.
+# How warnings of torch begin that Detectron2, fvcore and few cores cause, without colons and
+# commas, which PYTHONWARNINGS has for itself.
 _WARNINGS = (
     (FutureWarning, "`torch.jit.script"),
     (UserWarning, "torch.meshgrid"),
+    (UserWarning, "This DataLoader will create"),
     (FutureWarning, "`broadcast_buffers` is deprecated"),
 )
 _LOGGER, _LOGGED = "torch.fx._symbolic_trace", "is_fx_tracing will return true"

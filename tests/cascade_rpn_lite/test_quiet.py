@@ -14,6 +14,7 @@ import pytest
 from cascade_rpn_lite.quiet import quieten, run_quietly
 
 SAID = "`torch.jit.script` is deprecated. Please switch to `torch.compile` or `torch.export`."
+LOADER = "This DataLoader will create 4 worker processes in total. Our suggested max number is 1"
 MESHGRID = "torch.meshgrid: in an upcoming release, it will be required to pass indexing"
 WARN = """
 import warnings
@@ -29,6 +30,7 @@ def test_only_what_a_user_cannot_mend_is_left_out(caplog):
         quieten()
         warnings.warn(SAID, FutureWarning, stacklevel=1)
         warnings.warn(MESHGRID, UserWarning, stacklevel=1)
+        warnings.warn(LOADER, UserWarning, stacklevel=1)
         warnings.warn(f"Not that {SAID}", FutureWarning, stacklevel=1)
     assert [str(w.message) for w in heard] == [f"Not that {SAID}"]
     logger = logging.getLogger("torch.fx._symbolic_trace")
