@@ -83,7 +83,8 @@ def read_coco_file(path: Path, images: ImageFolder | None = None) -> CocoFile:
     Args:
         path: a JSON file with ``images``, ``categories`` and, but for test images, ``annotations``.
             Category ids may have gaps. Whole numbers may be written as ``3.0``, those of categories
-            as texts, and ``image_id`` as a text where ``images`` has a number, or the reverse.
+            as texts, and ``image_id`` as a text where ``images`` has a number, or the reverse. An
+            image without ``file_name`` may have ``coco_url``.
         images: the folder that the images are looked for in, and their sizes where the file leaves
             them out. By default no image is looked for, and the file must have their sizes.
 
