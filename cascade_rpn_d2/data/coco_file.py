@@ -163,6 +163,7 @@ def _has_byte_order_mark(path: Path) -> bool:
 def _read_images(path: Path, coco: CocoFile, images: ImageFolder | None) -> None:
     """The records without their annotations, in the order of their ids."""
     found: dict[int | str, dict[str, Any]] = {}
+    root = None if images is None else images.root
     for position, image in enumerate(coco.content["images"]):
         where = f"images[{position}]"
         coco_fields.check_object(path, where, image)
@@ -170,7 +171,7 @@ def _read_images(path: Path, coco: CocoFile, images: ImageFolder | None) -> None
         _require_new(path, where, own, found)
         _set(coco, image, "id", own)
         found[own] = {
-            "file_name": coco_fields.file_name_of(path, where, image, images and images.root),
+            "file_name": coco_fields.file_name_of(path, where, image, root),
             "image_id": own,
             "width": coco_fields.length_of(path, where, image, "width"),
             "height": coco_fields.length_of(path, where, image, "height"),

@@ -112,7 +112,8 @@ def header_of(image: Image.Image) -> ImageHeader:
     depth, tail = _depth_of(image), _tail_of(image)
     # Pillow would decode a PNG, however large it is, to find EXIF data behind the pixels.
     if image.format == "PNG" and "exif" not in image.info:
-        image.info |= _exif_behind(tail)
+        if exif := _exif_behind(tail):
+            image.info["exif"] = exif
     orientation = orientation_of(image)
     if orientation in _EXCHANGING and image.format != "TIFF":  # those Pillow turns itself
         width, height = height, width
@@ -209,16 +210,16 @@ def _tail_of(image: Image.Image) -> bytes:
     return tail
 
 
-def _exif_behind(tail: bytes) -> dict[str, bytes]:
-    """The EXIF data in the last bytes of a PNG, as Pillow has them in ``info``; empty without."""
+def _exif_behind(tail: bytes) -> bytes | None:
+    """The EXIF data in the last bytes of a PNG, as Pillow has them in ``info``."""
     start = tail.find(b"eXIf")
     while start >= 0:
         end = start + 4 + int.from_bytes(tail[max(0, start - 4) : start], "big")
         chunk, checksum = tail[start:end], tail[end : end + 4]
         if checksum == zlib.crc32(chunk).to_bytes(4, "big"):
-            return {"exif": b"Exif\0\0" + chunk[4:]}
+            return b"Exif\0\0" + chunk[4:]
         start = tail.find(b"eXIf", start + 1)  # that one was among the pixels
-    return {}
+    return None
 
 
 def _ends_well(image: Image.Image, tail: bytes) -> bool:
