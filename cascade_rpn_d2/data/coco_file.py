@@ -102,7 +102,8 @@ def read_coco_file(path: Path, images: ImageFolder | None = None) -> CocoFile:
         elif not isinstance(value, list):
             raise AnnotationFileError(
                 f"{path} is not a COCO annotation file: its key '{key}' must hold a list, but "
-                f"{'holds something else' if key in coco.content else 'is missing'}."
+                f"{'holds something else' if key in coco.content else 'is missing'}: correct it, "
+                "or give another file."
             )
         elif not value and key != "annotations":
             raise AnnotationFileError(f"{path} has an empty list of {key}: add at least one.")
@@ -150,7 +151,7 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise AnnotationFileError(
             f"{path} is not a COCO annotation file: it must be a JSON object with 'images', "
-            f"'annotations' and 'categories', but is a {type(content).__name__}."
+            f"'annotations' and 'categories', but is a {type(content).__name__}: give another file."
         )
     return content
 
