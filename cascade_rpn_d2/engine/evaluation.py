@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from detectron2.config import instantiate
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
     COCOEvaluator,
     DatasetEvaluator,
@@ -45,6 +46,8 @@ Results = dict[str, dict[str, float]]
 
 # How many images an evaluation is tried on.
 _TRIED = 32
+# The arguments that evaluators are tried with.
+_TRYING = {"distributed": False, "output_dir": None}
 
 
 def evaluate(
@@ -142,11 +145,15 @@ def evaluate_checkpoint(
     return evaluate(config, evaluated, name=name)
 
 
-def build_evaluators(config: DictConfig, **options: Any) -> list[DatasetEvaluator]:
+def build_evaluators(
+    config: DictConfig, *, trying: bool = False, **options: Any
+) -> list[DatasetEvaluator]:
     """The evaluators of a config, which states one or a list of them.
 
     Args:
         config: a training config with ``dataloader.evaluator``.
+        trying: have them write nothing and ask no other process, whatever the config states. Those
+            that cannot be had so are left out.
         options: arguments for those evaluators that take them and for which the config does not
             state them.
 
@@ -160,6 +167,10 @@ def build_evaluators(config: DictConfig, **options: Any) -> list[DatasetEvaluato
         target = locate(target) if isinstance(target, str) else target
         taken = inspect.signature(target).parameters
         more = {k: v for k, v in options.items() if k in taken and node.get(k) is None}
+        if trying:
+            if _converts_data(target, node):
+                continue
+            more |= {k: v for k, v in _TRYING.items() if k in taken or k in node}
         try:
             evaluator = instantiate({**node, **more})
         except (ValueError, OSError):
@@ -169,6 +180,17 @@ def build_evaluators(config: DictConfig, **options: Any) -> list[DatasetEvaluato
         _require_order(evaluator)
         built.append(evaluator)
     return built
+
+
+def _converts_data(target: Any, node: Mapping[str, Any]) -> bool:
+    """Whether an evaluator of Detectron2's writes annotations that are in no file to its folder,
+    without which it has none."""
+    return (
+        isinstance(target, type)
+        and issubclass(target, COCOEvaluator)
+        and node.get("output_dir") is not None
+        and not hasattr(MetadataCatalog.get(node.get("dataset_name")), "json_file")
+    )
 
 
 def _require_order(evaluator: DatasetEvaluator) -> None:
@@ -197,7 +219,7 @@ def try_evaluation(config: DictConfig) -> frozenset[str] | None:
         The names of the metrics that evaluations will have, such as ``"bbox/AP"``, as
         ``train.best_checkpoint.metric`` takes them. None if they cannot be known before: without
         evaluation, for test data without annotations, with an evaluator that is neither of this
-        package nor Detectron2's of COCO, or for a model with masks or key points. What a model says
+        package nor Detectron2's of COCO or that has to write first, or for a model with masks or key points. What a model says
         of itself (``"anchors/..."``) is not among them.
 
     Raises:
@@ -220,7 +242,10 @@ def _try_evaluation(config: DictConfig) -> frozenset[str] | None:
     metrics: set[str] = set()
     measures = False
     with _quiet_evaluators():
-        for evaluator in build_evaluators(config, distributed=False):
+        evaluators = build_evaluators(config, trying=True)
+        stated = config.dataloader.evaluator
+        known &= len(evaluators) == (len(stated) if OmegaConf.is_list(stated) else 1)
+        for evaluator in evaluators:
             if not _is_known(evaluator, config):
                 known = False  # nor is it known what it takes
                 continue

@@ -14,7 +14,7 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-_FILE = ".lock"
+_FILE = ".cascade_rpn_d2.lock"
 # What file systems answer that have no locks, such as Lustre mounted without them.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 _HELD_ELSEWHERE = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
@@ -63,15 +63,15 @@ os.register_at_fork(after_in_child=_held.close_in_child)
 def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Hold a folder for this process; a block inside a block for the same folder is let in.
 
-    The lock is ``flock`` on ``<folder>/.lock``, which stays behind and says who held it last. Where
-    the file system has no locks there is a warning, and no protection.
+    The lock is ``flock`` on ``<folder>/.cascade_rpn_d2.lock``, which stays behind and says who held
+    it last. Where the file system has no locks there is a warning, and no protection.
 
     Args:
         folder: must exist.
 
     Raises:
         FolderInUse: if another process holds it; says which.
-        OSError: if nothing can be written there.
+        OSError: if nothing can be written there, or if that file is a link.
     """
     key = os.path.realpath(folder)
     if not _held.counts.get(key):
@@ -96,8 +96,12 @@ def _acquire(folder: Path) -> int | None:
     path = folder / _FILE
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(
+                    f"{path} is a link, and what it leads to would be overwritten: remove it."
+                ) from error
             raise OSError(
                 f"Cannot write to the folder {folder} ({error.strerror}): give another one."
             ) from error

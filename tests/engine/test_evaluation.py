@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.config import instantiate
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from omegaconf import DictConfig, OmegaConf
 
 from cascade_rpn_d2.checkpoint import Checkpointer
@@ -142,6 +142,30 @@ def test_an_evaluation_that_is_tried_tells_its_metrics(tiny_config, tiny_detecto
     for change in ("evaluator", "test"):
         detector.dataloader[change] = None
         assert try_evaluation(detector) is None
+
+
+@pytest.mark.parametrize("evaluator", ["DetectionEvaluator", "COCOEvaluator"])
+def test_an_evaluation_that_is_tried_writes_nothing(evaluator, tiny_detector, tmp_path):
+    config = tiny_detector("detector", ("cat", "dog"))
+    package = "cascade_rpn_d2" if evaluator == "DetectionEvaluator" else "detectron2"
+    config.dataloader.evaluator._target_ = f"{package}.evaluation.{evaluator}"
+    config.dataloader.evaluator.output_dir = config.train.output_dir
+    config.dataloader.evaluator.distributed = True
+    before = {path for path in tmp_path.rglob("*")}
+    assert "bbox/AP" in try_evaluation(config)
+    assert {path for path in tmp_path.rglob("*")} == before
+    # Its folder is where Detectron2's evaluator puts annotations that are in no file.
+    name = config.dataloader.test.dataset.names
+    records, classes = DatasetCatalog.get(name), MetadataCatalog.get(name).thing_classes
+    DatasetCatalog.register(f"{name}_{evaluator}_in_no_file", lambda: records)
+    MetadataCatalog.get(f"{name}_{evaluator}_in_no_file").thing_classes = classes
+    config.dataloader.test.dataset.names = f"{name}_{evaluator}_in_no_file"
+    config.dataloader.evaluator.dataset_name = f"{name}_{evaluator}_in_no_file"
+    assert try_evaluation(config) is None
+    assert {path for path in tmp_path.rglob("*")} == before
+    config.dataloader.evaluator.output_dir = None
+    with pytest.raises(ValueError, match="output_dir must be provided"):
+        try_evaluation(config)
 
 
 def test_an_evaluation_writes_what_was_found_beside_its_metrics(

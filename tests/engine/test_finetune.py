@@ -163,7 +163,7 @@ def test_a_folder_of_another_fine_tuning_is_left_alone(fine_tuning, detector, ge
 
 def files_in(folder: Path) -> dict[str, int]:
     """Their times; but for the log, which is still being written to, and for who has held it."""
-    others = ("log.txt", ".lock")
+    others = ("log.txt", ".cascade_rpn_d2.lock")
     return {f.name: f.stat().st_mtime_ns for f in folder.iterdir() if f.name not in others}
 
 

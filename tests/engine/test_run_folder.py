@@ -70,7 +70,7 @@ def test_a_run_that_has_done_nothing_is_not_set_aside(tmp_path):
 
 def test_a_folder_is_made_and_held(tmp_path):
     with hold_run_folder(tmp_path / "a" / "run"):
-        assert (tmp_path / "a" / "run" / ".lock").exists()
+        assert (tmp_path / "a" / "run" / ".cascade_rpn_d2.lock").exists()
 
 
 def test_an_evaluation_leaves_the_config_of_a_run_and_writes_one_where_there_is_none(
@@ -86,4 +86,4 @@ def test_an_evaluation_leaves_the_config_of_a_run_and_writes_one_where_there_is_
     evaluate_checkpoint(config)
     names = {p.name for p in (tmp_path / "elsewhere").iterdir()}
     assert names >= {"config.yaml", "evaluation.json"}
-    assert not (tmp_path / "elsewhere" / ".lock").exists()
+    assert not (tmp_path / "elsewhere" / ".cascade_rpn_d2.lock").exists()

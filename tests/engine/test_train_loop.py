@@ -183,7 +183,7 @@ def test_a_new_run_in_an_old_folder_sets_the_old_one_aside_whole(tiny_config, tm
     train(tiny_config("out", "train.max_iter=1", f"train.init_checkpoint={weights}"))
     assert len(losses(out)) == 1 and not (out / "evaluation.json").exists()
     kept = {p.name: p.read_bytes() for p in (out / "previous_1").iterdir()}
-    stay = {"log.txt", "notes.txt", ".lock"}
+    stay = {"log.txt", "notes.txt", ".cascade_rpn_d2.lock"}
     assert kept == {name: content for name, content in before.items() if name not in stay}
     said = [r.message for r in caplog.records if "held a run before" in r.message]
     assert len(said) == 1 and "are now in previous_1; --resume goes on" in said[0]
@@ -212,7 +212,7 @@ def test_a_second_training_in_one_folder_is_refused_and_loses_nothing(
                 train(tiny_config("out"), resume=resume)
         config = tiny_config("out")
         config.train.init_checkpoint = str(tmp_path / "out" / "model_final.pth")
-        del before[tmp_path / "out" / "log.txt"], before[tmp_path / "out" / ".lock"]
+        del before[tmp_path / "out" / "log.txt"], before[tmp_path / "out" / ".cascade_rpn_d2.lock"]
         evaluate_checkpoint(config)  # takes no lock
         assert {p: p.read_bytes() for p in before} == before
         other.communicate()
@@ -223,7 +223,7 @@ def test_a_training_inside_a_block_that_holds_its_folder_goes_on(tiny_config, tm
     (tmp_path / "out").mkdir()
     with lock_folder(tmp_path / "out"):
         train(tiny_config("out", "train.max_iter=1"))
-        with (tmp_path / "out" / ".lock").open() as file, pytest.raises(BlockingIOError):
+        with (tmp_path / "out" / ".cascade_rpn_d2.lock").open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
