@@ -30,9 +30,15 @@ def keep_records(names: Iterable[str]) -> None:
 
 def write_kept_records(names: Iterable[str]) -> None:
     """Write what was kept to the files, not the screen, that these loggers write to by now."""
-    handlers = {name: logging.getLogger(name).handlers for name in names}
+    names = set(names)
     while _KEEPER.records:
         record = _KEEPER.records.popleft()
-        for handler in handlers.get(record.name.partition(".")[0], ()):
-            if isinstance(handler, logging.StreamHandler) and handler.stream is not sys.stdout:
-                handler.handle(record)
+        if record.name.partition(".")[0] in names:
+            write_to_files(record)
+
+
+def write_to_files(record: logging.LogRecord) -> None:
+    """Write a record to the files of its logger, not the screen."""
+    for handler in logging.getLogger(record.name.partition(".")[0]).handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is not sys.stdout:
+            handler.handle(record)

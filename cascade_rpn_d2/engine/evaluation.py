@@ -219,8 +219,8 @@ def try_evaluation(config: DictConfig) -> frozenset[str] | None:
         The names of the metrics that evaluations will have, such as ``"bbox/AP"``, as
         ``train.best_checkpoint.metric`` takes them. None if they cannot be known before: without
         evaluation, for test data without annotations, with an evaluator that is neither of this
-        package nor Detectron2's of COCO or that has to write first, or for a model with masks or key points. What a model says
-        of itself (``"anchors/..."``) is not among them.
+        package nor Detectron2's of COCO or that has to write first, or for a model with masks or
+        key points. What a model says of itself (``"anchors/..."``) is not among them.
 
     Raises:
         ValueError: if the test data cannot be evaluated on.

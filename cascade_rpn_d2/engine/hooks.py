@@ -114,11 +114,11 @@ class PeriodicCheckpointer(hooks.PeriodicCheckpointer):
 
     def save_now(self) -> None:
         """Write a checkpoint of the last step, unless there is one. The metrics are written."""
-        if self._saved < self.trainer.iter:
-            self.checkpointer.save(
-                f"{self.file_prefix}_{self.trainer.iter:07d}", iteration=self.trainer.iter
-            )
-            self._saved = self.trainer.iter
+        # After the last step the trainer is an iteration further.
+        last = min(self.trainer.iter, self.trainer.max_iter - 1)
+        if self._saved < last:
+            self.checkpointer.save(f"{self.file_prefix}_{last:07d}", iteration=last)
+            self._saved = last
 
 
 class Evaluation(hooks.EvalHook):
@@ -148,6 +148,8 @@ class Evaluation(hooks.EvalHook):
         last = trainer.start_iter - 1
         if last < 0 or not self._period or (last + 1) % self._period:
             return
+        if last + 1 >= trainer.max_iter:
+            return  # it comes at the end
         if not of_main_process(lambda: self._is_missing(last)):
             return
         trainer.iter = trainer.storage.iter = last

@@ -140,7 +140,7 @@ def keep_metrics_before(folder: str | os.PathLike[str], iteration: int) -> None:
     *lines, _ = file.read_text("utf-8", errors="replace").split("\n")
     kept = []
     for number, line in enumerate(lines, start=1):
-        at = _iteration(line)
+        at = iteration_of(line)
         if at is None:
             raise ValueError(
                 f"Line {number} of {file} is not of a run: remove that line, or move the file away."
@@ -151,7 +151,8 @@ def keep_metrics_before(folder: str | os.PathLike[str], iteration: int) -> None:
     write_atomically(file, lambda out: out.write(content.encode()))
 
 
-def _iteration(line: str) -> int | None:
+def iteration_of(line: str) -> int | None:
+    """Of a line of ``metrics.json``; None if it is not of a run."""
     try:
         value = json.loads(line)["iteration"]
     except (ValueError, KeyError, TypeError, RecursionError):

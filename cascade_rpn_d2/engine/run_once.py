@@ -47,7 +47,7 @@ def train_once(config: DictConfig, mark: str) -> Results:
     with hold_run_folder(folder):
         claim(folder, mark)
         done = of_main_process(lambda: results_in(folder))
-        return train(config, resume=True) if done is None else done
+        return train(config, resume=None) if done is None else done
 
 
 def evaluate_once(config: DictConfig, mark: str, weights: str, *, tta: bool = False) -> Results:

@@ -248,12 +248,21 @@ def prepare_run(config: DictConfig, *, training: bool = True) -> None:
     Raises:
         OSError: if the folder cannot be made or written to.
     """
+    log_run(config)
+    file = Path(config.train.output_dir, "config.yaml")
+    if comm.is_main_process() and (training or not file.exists()):
+        save_config(config, file)
+
+
+def log_run(config: DictConfig) -> None:
+    """Make the output folder of a run, and log to its ``log.txt``.
+
+    Raises:
+        OSError: if the folder cannot be made or written to.
+    """
     folder = config.train.output_dir
     make_output_folder(folder)
     start_logging(folder)
-    file = Path(folder, "config.yaml")
-    if comm.is_main_process() and (training or not file.exists()):
-        save_config(config, file)
     logger.info("torch %s on %s, output in %s", torch.__version__, config.train.device, folder)
 
 

@@ -118,6 +118,11 @@ def immediate() -> Iterator[None]:
         _state.deferred = before
 
 
+def heeded() -> bool:
+    """Whether this is inside a block that heeds the signals, whose end says what was stopped."""
+    return _state.installed
+
+
 def requested() -> int:
     """The number of the signal that has come, 0 if none."""
     return _state.number if _state.installed else 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,8 +17,10 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..config.files import save_config
 from . import stopping
 from .categories import adopt_categories, class_layers, run_categories
+from .early_log import write_to_files
 from .evaluation import Results, evaluate, try_evaluation, warn_of_many_objects
 from .hooks import (
     BestCheckpointer,
@@ -30,7 +34,7 @@ from .metrics import MetricsWriter, keep_metrics_before
 from .processes import of_main_process
 from .proposal_data import check_proposals
 from .run_folder import checkpoint_seen_by_all, hold_run_folder, set_aside, tell_set_aside
-from .setup import prepare_run, require_registered
+from .setup import log_run, require_registered
 from .trainer import Trainer, seed_everything
 
 logger = logging.getLogger(__name__)
@@ -39,7 +43,7 @@ logger = logging.getLogger(__name__)
 _SECONDS_TO_SAVE = 20.0
 
 
-def train(config: DictConfig, *, resume: bool = False) -> Results:
+def train(config: DictConfig, *, resume: bool | None = False) -> Results:
     """Train, evaluate and write checkpoints as a config says.
 
     ``train.output_dir`` receives ``model_<iteration>.pth``, ``model_final.pth`` and
@@ -54,7 +58,8 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
     Args:
         config: with ``model, dataloader, optimizer, lr_multiplier, train``; its data loader is told
             seed and first batch.
-        resume: go on from the last checkpoint of ``train.output_dir``, if there is one.
+        resume: go on from the last checkpoint of ``train.output_dir``; if there is none that is
+            warned of. None: the same without the warning, for who begins and goes on alike.
 
     Returns:
         The final evaluation, as of :func:`evaluate`.
@@ -71,29 +76,49 @@ def train(config: DictConfig, *, resume: bool = False) -> Results:
         require_registered(config, "test")
     check_proposals(config, training=True)
     folder = config.train.output_dir
-    last = _last_checkpoint(folder) if resume else ""
+    again = resume is not False
+    last = _last_checkpoint(folder) if again else ""
     fresh = adopt_categories(config, last or config.train.init_checkpoint, resumed=bool(last))
     metrics = try_evaluation(config)
     if config.train.best_checkpoint is not None:
         require_metric(config.train.best_checkpoint.metric, metrics)
+    stated = copy.deepcopy(config)
+    heeded = stopping.heeded()
     with stopping.stop_on_signals(forwarded=under_torchrun()), hold_run_folder(folder):
-        found = resume and checkpoint_seen_by_all(folder)
-        moved = {} if found else of_main_process(lambda: set_aside(folder))
-        config.train.init_checkpoint = _moved(config.train.init_checkpoint, moved)
-        prepare_run(config)
-        tell_set_aside(moved, resume=resume)
+        found = again and checkpoint_seen_by_all(folder)
+
+        def begin() -> None:
+            moved = {} if found else of_main_process(lambda: set_aside(folder))
+            stated.train.init_checkpoint = _moved(stated.train.init_checkpoint, moved)
+            if comm.is_main_process():
+                save_config(stated, os.path.join(folder, "config.yaml"))
+            if not found:
+                tell_set_aside(folder, moved, resume=resume)
+
+        log_run(config)
         warn_of_many_objects(config)
-        return _train(config, found, fresh, "" if resume else " with --resume")
+        try:
+            return _train(config, found, fresh, begin)
+        except _StoppedInTraining as stop:
+            raise _stopped(config, stop.done, again=again, heeded=heeded) from None
 
 
-def _train(config: DictConfig, resume: bool, fresh: bool, how: str) -> Results:
+class _StoppedInTraining(Exception):
+    """A run has stopped in good order, with that many iterations in its folder."""
+
+    def __init__(self, done: int) -> None:
+        super().__init__(done)
+        self.done = done
+
+
+def _train(config: DictConfig, resume: bool, fresh: bool, begin: Callable[[], None]) -> Results:
     """:func:`train`, in a folder that is this run's.
 
     Args:
         config: of the run.
         resume: whether there is a checkpoint to go on from.
         fresh: whether the layers of the classes start anew.
-        how: the command to go on differs from this one.
+        begin: makes the folder ready, once nothing of what is read for the run has failed.
     """
     options = config.train
     seed = comm.shared_random_seed() if options.seed is None else options.seed
@@ -162,25 +187,30 @@ def _train(config: DictConfig, resume: bool, fresh: bool, how: str) -> Results:
         if average is not None:
             average.restart()
         start_iter = 0
-    if start_iter >= options.max_iter:
-        logger.warning("%d iterations are done: for more raise train.max_iter.", start_iter)
-        trainer.iter = start_iter
-        return evaluate_now()
+    done = start_iter >= options.max_iter
+    config.dataloader.train.seed = trainer.seed
+    config.dataloader.train.start_batch = start_iter * options.accumulate
+    if not done:
+        trainer.batches = instantiate(config.dataloader.train)
+    begin()
     if options.seed not in (None, trainer.seed):
         logger.warning("The resumed run keeps its seed; train.seed=%d is not used.", options.seed)
-    logger.info("Seed %d, first iteration %d", trainer.seed, start_iter)
+    if done:
+        logger.warning("%d iterations are done: for more raise train.max_iter.", start_iter)
+    else:
+        logger.info("Seed %d, first iteration %d", trainer.seed, start_iter)
     if comm.is_main_process():
         keep_metrics_before(options.output_dir, start_iter)
         writers += [MetricsWriter(options.output_dir, options.max_iter, options.log_period)]
     trainer.register_hooks(writers)
-    trainer.model = _distribute(model, options)
-    config.dataloader.train.seed = trainer.seed
-    config.dataloader.train.start_batch = start_iter * options.accumulate
-    trainer.batches = instantiate(config.dataloader.train)
     try:
-        trainer.train(start_iter, options.max_iter)
+        if done:
+            trainer.finish(start_iter)
+        else:
+            trainer.model = _distribute(model, options)
+            trainer.train(start_iter, options.max_iter)
     except stopping.Stopped:
-        raise _save_and_stop(trainer, periodic, how) from None
+        raise _StoppedInTraining(_save(trainer, periodic)) from None
     except OSError as error:
         # Checkpoints say so themselves; metrics and logs pass on the bare words of the system.
         if error.errno == errno.ENOSPC and len(error.args) > 1:
@@ -192,27 +222,49 @@ def _train(config: DictConfig, resume: bool, fresh: bool, how: str) -> Results:
     return results
 
 
-def _save_and_stop(trainer: Trainer, periodic: PeriodicCheckpointer, how: str) -> stopping.Stopped:
+def _save(trainer: Trainer, periodic: PeriodicCheckpointer) -> int:
     """Write a checkpoint, without asking the other processes for anything, as they may have been
-    stopped in an evaluation; they wait for it."""
+    stopped in an evaluation; they wait for it. Returns how many iterations are done."""
     with stopping.deferred():
-        done = min(trainer.iter + 1, trainer.max_iter)
-        folder = periodic.checkpointer.save_dir
         if comm.is_main_process():
             periodic.save_now()
         await_main_process(_SECONDS_TO_SAVE)
-    what = f" after {done} of {trainer.max_iter} iterations, which are in {folder}"
-    what = what if done else " before the first iteration was done"
-    stop = stopping.stopped(f"{what}: give the same command again{how if done else ''} to go on.")
-    logger.warning("The training was %s", stop.message)
+    return min(trainer.iter + 1, trainer.max_iter)
+
+
+def _stopped(config: DictConfig, done: int, *, again: bool, heeded: bool) -> stopping.Stopped:
+    """Log what was stopped, and return what to raise.
+
+    Args:
+        config: of the run.
+        done: how many iterations are.
+        again: whether the command to go on is the same as this one.
+        heeded: whether whoever catches what is raised shows it.
+    """
+    folder, last = config.train.output_dir, config.train.max_iter
+    command = "give the same command again" + (" with --resume" if done and not again else "")
+    if done < last:
+        what = f"after {done} of {last} iterations, which are in {folder}"
+        what = f"{what if done else 'before the first iteration was done'}: {command} to go on"
+    else:
+        what = f"after the last of {last} iterations, which are in {folder}"
+        if config.dataloader.get("evaluator") is not None:
+            what += f", but before the end of the evaluation: {command} for that"
+    stop = stopping.stopped(f" {what}.")
+    text = f"The training was {stop.message}"
+    if heeded:
+        write_to_files(logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None))
+    else:
+        logger.warning(text)
     return stop
 
 
 def _moved(weights: str, moved: dict[Path, Path]) -> str:
     """Where the weights to start from are, if those are of the run that was moved aside."""
+    name, mark, query = weights.partition("?")
     for file, target in moved.items():
-        if weights and os.path.abspath(weights) == os.path.abspath(file):
-            return str(target)
+        if name and os.path.realpath(name) == os.path.realpath(file):
+            return f"{target}{mark}{query}"
     return weights
 
 

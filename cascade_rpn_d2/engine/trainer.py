@@ -19,6 +19,7 @@ import torch
 from detectron2.engine import TrainerBase
 from detectron2.engine.hooks import PeriodicWriter
 from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -238,6 +239,20 @@ class Trainer(TrainerBase):
                 super().train(start_iter, max_iter)
         finally:
             log.removeFilter(_without_traceback)
+
+    def finish(self, done: int) -> None:
+        """Have the hooks do what they do after the last step, of a run that takes no more.
+
+        Args:
+            done: how many steps the run has taken.
+
+        Raises:
+            Stopped: by a hook.
+        """
+        self.iter = self.start_iter = self.max_iter = done
+        with EventStorage(done) as self.storage, stopping.deferred():
+            self.before_train()
+            self.after_train()
 
     def after_train(self) -> None:
         """Let the hooks finish; those of a run that failed only write out the metrics they have.

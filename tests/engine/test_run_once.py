@@ -21,10 +21,11 @@ from cascade_rpn_d2.engine.run_once import (
 )
 
 
-def test_a_finished_run_is_read(tiny_config, tmp_path, monkeypatch):
+def test_a_finished_run_is_read(tiny_config, tmp_path, monkeypatch, caplog):
     config = tiny_config("run", "train.max_iter=1")
     mark = fingerprint(config)
     recall = train_once(config, mark)["box_proposals"]["AR@100"]
+    assert "no checkpoint" not in caplog.text
     monkeypatch.delattr(run_once, "train")
     again = train_once(tiny_config("run", "train.max_iter=1"), mark)
     assert again["box_proposals"]["AR@100"] == recall and again == results_in(tmp_path / "run")

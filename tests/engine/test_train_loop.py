@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,12 @@ import torch
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.utils.events import get_event_storage
 
+from cascade_rpn_d2.config.yaml_file import read_yaml
 from cascade_rpn_d2.engine import Trainer, TrainingDiverged, evaluate_checkpoint, metrics, train
 from cascade_rpn_d2.engine import train_loop as train_loop_module
 from cascade_rpn_d2.engine import trainer as trainer_module
+from cascade_rpn_d2.engine.command import run_command
+from cascade_rpn_d2.engine.setup import start_logging
 from cascade_rpn_d2.engine.stopping import Stopped
 from cascade_rpn_d2.files.lock import lock_folder
 from tests.engine.conftest import TINY_CONFIG
@@ -192,6 +196,75 @@ def test_a_new_run_in_an_old_folder_sets_the_old_one_aside_whole(tiny_config, tm
     assert (out / "previous_2" / "model_final.pth").exists()
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "train.init_checkpoint={page}",
+        "model.backbone.out_features=[res9]",
+        "dataloader.train.total_batch_size=0",
+    ],
+)
+def test_a_start_that_fails_leaves_the_old_run_to_be_resumed(fault, tiny_config, tmp_path):
+    train(tiny_config("out", "train.max_iter=2"))
+    out, page = tmp_path / "out", tmp_path / "page.pth"
+    page.write_text("<!DOCTYPE html>")
+    before = {p: p.read_bytes() for p in out.iterdir() if p.name != "log.txt"}
+    config = tiny_config("out", fault.format(page=page))
+    with pytest.raises((ValueError, AssertionError)):
+        train(config)
+    assert {p: p.read_bytes() for p in out.iterdir() if p.name != "log.txt"} == before
+    train(tiny_config("out", "train.max_iter=3"), resume=True)
+    assert [line["iteration"] for line in losses(out)] == [0, 1, 2]
+
+
+def test_weights_of_the_old_run_are_recorded_where_they_are_now(tiny_config, tmp_path):
+    train(tiny_config("out", "train.max_iter=1"))
+    (tmp_path / "link").symlink_to("out")
+    weights = f"{tmp_path / 'link' / 'model_final.pth'}?matching_heuristics=True"
+    train(tiny_config("out", "train.max_iter=1", f"train.init_checkpoint='{weights}'"))
+    recorded = read_yaml(tmp_path / "out" / "config.yaml")["train"]["init_checkpoint"]
+    now = tmp_path / "out" / "previous_1" / "model_final.pth"
+    assert recorded == f"{now}?matching_heuristics=True" and now.exists()
+
+
+def test_resume_without_a_checkpoint_says_so_and_where_an_earlier_one_is(
+    tiny_config, tmp_path, caplog
+):
+    def said() -> str:
+        found = [r.message for r in caplog.records if "There is no checkpoint" in r.message]
+        caplog.clear()
+        (sentence,) = found
+        return sentence
+
+    out = tmp_path / "out"
+    train(tiny_config("out", "train.max_iter=1"), resume=True)
+    assert said().endswith("out to resume from: the run begins anew.")
+    train(tiny_config("out", "train.max_iter=1"))
+    for file in (*out.glob("model_*"), out / "last_checkpoint"):
+        file.unlink()
+    train(tiny_config("out", "train.max_iter=1"), resume=True)
+    sentence = said()
+    assert "begins anew, and " in sentence and "are now in previous_2" in sentence
+    assert sentence.endswith(f"has one: go on with --output-dir {out / 'previous_1'} --resume.")
+    train(tiny_config("out", "train.max_iter=2"), resume=True)
+    assert not [r for r in caplog.records if "There is no checkpoint" in r.message]
+
+
+def test_checkpoints_of_which_none_is_named_are_not_moved_aside_by_resume(tiny_config, tmp_path):
+    train(tiny_config("out", "train.max_iter=3"))
+    out = tmp_path / "out"
+    (out / "last_checkpoint").unlink()
+    os.utime(out / "model_0000002.pth", (1, 1))
+    with pytest.raises(
+        ValueError, match=r"out has checkpoints, but .*: write model_final\.pth, wh"
+    ):
+        train(tiny_config("out"), resume=True)
+    assert (out / "model_final.pth").exists() and not (out / "previous_1").exists()
+    (out / "last_checkpoint").write_text("model_final.pth")
+    train(tiny_config("out", "train.max_iter=4"), resume=True)
+    assert len(losses(out)) == 4
+
+
 def test_a_second_training_in_one_folder_is_refused_and_loses_nothing(
     tiny_config, tmp_path, repository
 ):
@@ -223,7 +296,10 @@ def test_a_training_inside_a_block_that_holds_its_folder_goes_on(tiny_config, tm
     (tmp_path / "out").mkdir()
     with lock_folder(tmp_path / "out"):
         train(tiny_config("out", "train.max_iter=1"))
-        with (tmp_path / "out" / ".cascade_rpn_d2.lock").open() as file, pytest.raises(BlockingIOError):
+        with (
+            (tmp_path / "out" / ".cascade_rpn_d2.lock").open() as file,
+            pytest.raises(BlockingIOError),
+        ):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -287,6 +363,22 @@ def test_a_slow_step_is_given_up_as_if_it_had_not_begun(
     assert_equal(*(checkpoint(tmp_path / name) for name in ("resumed", "straight")))
 
 
+def test_a_stop_is_said_once_on_the_screen_and_in_the_log(
+    tiny_config, tmp_path, monkeypatch, capfd
+):
+    signal_at(monkeypatch, 1)
+
+    def main(args):
+        start_logging()
+        train(tiny_config("out"))
+
+    assert run_command("tool", main, Namespace()) == 143
+    shown = "".join(capfd.readouterr())
+    assert shown.count("stopped by SIGTERM after 2 of 6 iterations") == 1
+    log = (tmp_path / "out" / "log.txt").read_text()
+    assert log.count("The training was stopped by SIGTERM after 2 of 6 iterations") == 1
+
+
 def test_a_signal_in_the_first_step_leaves_nothing_to_resume(tiny_config, tmp_path, monkeypatch):
     signal_at(monkeypatch, 0)
     with pytest.raises(Stopped, match="before the first iteration was done: give the same command"):
@@ -329,6 +421,56 @@ def test_a_run_stopped_in_an_evaluation_saves_and_makes_it_up_when_resumed(
     assert evaluated(out) == evaluated(tmp_path / "straight")
     best = [checkpoint(tmp_path / name, "model_best.pth")["value"] for name in ("out", "straight")]
     assert best[0] == best[1]
+
+
+@pytest.mark.parametrize("more", [0, 2], ids=["the same", "more iterations"])
+def test_a_run_stopped_in_its_last_evaluation_ends_as_an_unbroken_one(
+    more, tiny_config, tmp_path, monkeypatch
+):
+    # The last checkpoint is not one of every so many iterations.
+    options = ("train.eval_period=2", "train.checkpointer.period=4")
+    train(tiny_config("straight", *options))
+    evaluate = train_loop_module.evaluate
+
+    def interrupted(config, model, *, name, **more):
+        if name == "evaluation_final":
+            signal.raise_signal(signal.SIGTERM)
+        return evaluate(config, model, name=name, **more)
+
+    out, straight = tmp_path / "out", tmp_path / "straight"
+    with monkeypatch.context() as patch:
+        patch.setattr(train_loop_module, "evaluate", interrupted)
+        for resume in (False, True):
+            with pytest.raises(Stopped) as stop:
+                train(tiny_config("out", *options), resume=resume)
+            again = "again for that." if resume else "again with --resume for that."
+            assert stop.value.message.startswith("stopped by SIGTERM after the last of 6 iter")
+            assert stop.value.message.endswith(f"the evaluation: give the same command {again}")
+            assert (out / "last_checkpoint").read_text() == "model_final.pth"
+            assert not (out / "model_0000006.pth").exists()
+            assert checkpoint(out)["iteration"] == 5
+    if more:
+        for folder in ("straight", "out"):
+            train(tiny_config(folder, *options, f"train.max_iter={6 + more}"), resume=True)
+        assert [line["iteration"] for line in losses(out)] == list(range(6 + more))
+    else:
+        train(tiny_config("out", *options), resume=True)
+    assert losses(out) == losses(straight) and evaluated(out) == evaluated(straight)
+    for name in ("model_final.pth", "model_best.pth"):
+        assert_equal(checkpoint(out, name), checkpoint(straight, name))
+    names = [
+        {p.name for p in x.iterdir() if not p.name.startswith("events")} for x in (out, straight)
+    ]
+    assert names[0] == names[1]
+
+
+def test_a_finished_run_that_is_resumed_has_its_last_line_of_metrics_once(tiny_config, tmp_path):
+    train(tiny_config("out", "train.max_iter=2"))
+    before = (tmp_path / "out" / "metrics.json").read_text()
+    (tmp_path / "out" / "model_best.pth").unlink()
+    train(tiny_config("out", "train.max_iter=2"), resume=True)
+    assert (tmp_path / "out" / "metrics.json").read_text() == before
+    assert checkpoint(tmp_path / "out", "model_best.pth")["iteration"] == 2
 
 
 def evaluated(folder: Path) -> dict[int, dict[str, float | None]]:

@@ -15,6 +15,8 @@ import pytest
 
 from cascade_rpn_d2.files.lock import FolderInUse, lock_folder
 
+LOCK = ".cascade_rpn_d2.lock"
+
 HOLD = """
 import os, sys, time
 from cascade_rpn_d2.files.lock import lock_folder
@@ -73,7 +75,7 @@ def test_a_killed_process_holds_nothing_even_if_a_worker_outlives_it(holder, tmp
     other.kill()
     other.wait()
     with lock_folder(tmp_path):
-        assert (tmp_path / ".cascade_rpn_d2.lock").read_text().startswith(f'{{"pid": {os.getpid()}')
+        assert (tmp_path / LOCK).read_text().startswith(f'{{"pid": {os.getpid()}')
 
 
 def test_a_process_is_let_into_what_it_holds_and_keeps_it_until_the_outer_end(holder, tmp_path):
@@ -81,7 +83,7 @@ def test_a_process_is_let_into_what_it_holds_and_keeps_it_until_the_outer_end(ho
     with lock_folder(tmp_path):
         with lock_folder(str(tmp_path / "link")):
             pass
-        with (tmp_path / ".cascade_rpn_d2.lock").open() as file, pytest.raises(BlockingIOError):
+        with (tmp_path / LOCK).open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     holder()
 
@@ -96,7 +98,7 @@ def test_a_forked_process_does_not_let_go_of_what_its_parent_holds(tmp_path):
             except FolderInUse:
                 os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        with (tmp_path / ".cascade_rpn_d2.lock").open() as file, pytest.raises(BlockingIOError):
+        with (tmp_path / LOCK).open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -118,11 +120,11 @@ def test_a_folder_that_its_holder_removed_is_held_anew(tmp_path, monkeypatch):
     def late(descriptor, operation):
         # Between the opening and the lock the other process ended and removed the folder.
         monkeypatch.setattr(fcntl, "flock", flock)
-        (folder / ".cascade_rpn_d2.lock").unlink()
+        (folder / LOCK).unlink()
         return flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with lock_folder(folder), (folder / ".cascade_rpn_d2.lock").open() as file, pytest.raises(BlockingIOError):
+    with lock_folder(folder), (folder / LOCK).open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -143,8 +145,11 @@ def test_files_of_others_are_neither_emptied_nor_followed(tmp_path):
     with lock_folder(tmp_path):
         assert (tmp_path / ".lock").read_text() == "of another program"
     (tmp_path / "important.txt").write_text("important")
-    (tmp_path / ".cascade_rpn_d2.lock").unlink()
-    (tmp_path / ".cascade_rpn_d2.lock").symlink_to("important.txt")
-    with pytest.raises(OSError, match=r"d2\.lock is a link, and .*: remove it"), lock_folder(tmp_path):
+    (tmp_path / LOCK).unlink()
+    (tmp_path / LOCK).symlink_to("important.txt")
+    with (
+        pytest.raises(OSError, match=r"d2\.lock is a link, and .*: remove it"),
+        lock_folder(tmp_path),
+    ):
         pass
     assert (tmp_path / "important.txt").read_text() == "important"
