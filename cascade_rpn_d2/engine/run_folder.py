@@ -18,7 +18,8 @@ from .processes import of_main_process
 logger = logging.getLogger(__name__)
 
 # What a training goes on from or leaves to predict with: where there is one, a run has been.
-_CHECKPOINTS = ("last_checkpoint", "model_[0-9]*.pth", "model_final.pth", "model_best.pth")
+_TO_RESUME = ("model_[0-9]*.pth", "model_final.pth")
+_CHECKPOINTS = ("last_checkpoint", *_TO_RESUME, "model_best.pth")
 # What a training leaves besides, but for log.txt, which tells of all runs of a folder; and what an
 # evaluation writes of its checkpoints. What fine-tuning writes before its training is not here.
 _OF_A_RUN = (
@@ -183,8 +184,8 @@ def _earlier(folder: Path) -> str:
     """Where the last run that was set aside with a checkpoint is, as a sentence."""
     numbers = [int(x.name[9:]) for x in folder.glob("previous_*") if x.name[9:].isdecimal()]
     for number in sorted(numbers, reverse=True):
-        if (folder / f"previous_{number}" / "last_checkpoint").is_file():
-            place = folder / f"previous_{number}"
+        place = folder / f"previous_{number}"
+        if _files(place, _TO_RESUME):
             return f" An earlier run has one: go on with --output-dir {place} --resume."
     return ""
 
@@ -207,7 +208,7 @@ def checkpoint_seen_by_all(folder: str | os.PathLike[str]) -> bool:
 
 
 def _require_named(folder: Path) -> None:
-    files = _files(folder, ("model_[0-9]*.pth", "model_final.pth"))
+    files = _files(folder, _TO_RESUME)
     if files and not (folder / "last_checkpoint").exists():
         newest = max(files, key=lambda file: (file.stat().st_mtime, file.name))
         raise ValueError(
