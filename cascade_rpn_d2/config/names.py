@@ -122,8 +122,17 @@ OLD_NAMES = {
 }
 
 # Arguments that make a listed name do more than the zoo has it do. Detectron2 unpickles files of
-# proposals, and builds whatever a whole yacs config asks for.
-_REFUSED = {"proposal_files": "detectron2.data.get_detection_dataset_dicts"}
+# proposals, and builds whatever a whole yacs config asks for; evaluators replace files wherever
+# they are told to write.
+_EVALUATORS = (
+    "cascade_rpn_d2.evaluation.DetectionEvaluator",
+    "cascade_rpn_d2.evaluation.ProposalRecallEvaluator",
+)
+_REFUSED = {
+    "proposal_files": ("detectron2.data.get_detection_dataset_dicts",),
+    "output_dir": _EVALUATORS,
+    "suffix": _EVALUATORS,
+}
 _REFUSED_EVERYWHERE = "cfg"
 
 # `${train.max_iter}` and `${..names}` point to another value, which is looked at too. Anything else
@@ -151,8 +160,9 @@ def require_known_names(content: Any, where: str, key: str = "") -> None:
 def refusal(what: str) -> str:
     """The sentence about a config that has what no config of the zoo has."""
     return (
-        f"{what}, which no config of the zoo has and which may run any code: give --trust-config "
-        "(in Python: trust_config=True) if you trust the config as you would a program."
+        f"{what}, which no config of cascade_rpn_d2's zoo has and which may run any code or "
+        "replace any file: give --trust-config (in Python: trust_config=True) if you trust the "
+        "config as you would a program."
     )
 
 
@@ -204,7 +214,7 @@ def _unknown(path: str, node: Any) -> Iterator[tuple[str, Any]]:
                     yield inner, value
             elif key == _REFUSED_EVERYWHERE and "_target_" in node:
                 yield inner, value
-            elif key in _REFUSED and value and target in (_REFUSED[key], find_name(_REFUSED[key])):
+            elif value and any(target in (n, find_name(n)) for n in _REFUSED.get(key, ())):
                 yield inner, value
             else:
                 yield from _unknown(inner, value)

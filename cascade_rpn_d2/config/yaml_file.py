@@ -7,6 +7,7 @@ of known classes and functions.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from functools import partial
@@ -127,8 +128,18 @@ def save_config(config: DictConfig, file: str | os.PathLike[str]) -> None:
 
 def _save_as_detectron2(config: DictConfig, file: Path) -> None:
     """Write what ``LazyConfig.save`` makes of a config, which may be two files."""
+    log = logging.getLogger(LazyConfig.__module__)
     with tempfile.TemporaryDirectory() as folder:
-        LazyConfig.save(config, str(Path(folder, file.name)))
+
+        def name_target(record: logging.LogRecord) -> bool:
+            record.msg, record.args = record.getMessage().replace(folder, str(file.parent)), ()
+            return True
+
+        log.addFilter(name_target)
+        try:
+            LazyConfig.save(config, str(Path(folder, file.name)))
+        finally:
+            log.removeFilter(name_target)
         for written in Path(folder).iterdir():
             content = written.read_bytes()
             write_atomically(file.with_name(written.name), partial(_write, content))

@@ -14,7 +14,7 @@ from detectron2.evaluation import COCOEvaluator
 from pycocotools.cocoeval import COCOeval
 from tabulate import tabulate
 
-from .results_file import shortest, write_coco_results
+from .results_file import results_path, shortest, write_coco_results
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class DetectionEvaluator(COCOEvaluator):
         kwargs: further ones of ``COCOEvaluator``.
 
     Raises:
-        ValueError: if an IoU is none that COCO evaluates.
+        ValueError: if an IoU is none that COCO evaluates, or the suffix has a ``/``.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class DetectionEvaluator(COCOEvaluator):
         self._logger = logging.getLogger(f"{__name__}.detectron2")
         self._logger.setLevel(logging.WARNING)
         self._output_dir = None
-        self._file = output_dir and os.path.join(output_dir, f"{RESULTS_FILE}{suffix}.json")
+        self._file = results_path(output_dir, RESULTS_FILE, suffix)
         self._do_evaluation &= self._metadata.get("has_annotations", True)
         self.ious = tuple(float(iou) for iou in ious)
         for iou in self.ious:

@@ -18,7 +18,7 @@ from detectron2.utils.file_io import PathManager
 
 from ..files.untrusted import read_json
 from .matching import AREA_RANGES, IOU_THRESHOLDS, count_found
-from .results_file import shortest, write_coco_results
+from .results_file import results_path, shortest, write_coco_results
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class ProposalRecallEvaluator(DatasetEvaluator):
         suffix: to the name of that file.
 
     Raises:
-        ValueError: for limits that are not positive, or a dataset that is not registered.
+        ValueError: for limits that are not positive, a dataset that is not registered, or a suffix
+            with a ``/``.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class ProposalRecallEvaluator(DatasetEvaluator):
             raise ValueError(f"no dataset is registered as {dataset_name!r}: register it first.")
         self._dataset_name = dataset_name
         self._distributed = distributed
-        self._file = output_dir and os.path.join(output_dir, f"{RESULTS_FILE}{suffix}.json")
+        self._file = results_path(output_dir, RESULTS_FILE, suffix)
         self._truth: dict[Any, _ImageTruth] | None = None
         self._has_annotations = True
         self._found: dict[Any, np.ndarray] = {}

@@ -12,6 +12,17 @@ import numpy as np
 from ..files.atomic import write_atomically
 
 
+def results_path(folder: str | None, stem: str, suffix: str) -> str | None:
+    """The file of results in a folder, or None without a folder.
+
+    Raises:
+        ValueError: if the suffix to its name would lead to another folder.
+    """
+    if "/" in suffix or os.sep in suffix:
+        raise ValueError(f"suffix is {suffix!r}: it must have no '/', as it is part of a name.")
+    return os.path.join(folder, f"{stem}{suffix}.json") if folder else None
+
+
 def write_coco_results(path: str | os.PathLike[str], records: Iterable[Mapping[str, Any]]) -> int:
     """Write records, a line each: people can read it, and it may be long.
 

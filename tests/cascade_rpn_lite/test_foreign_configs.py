@@ -96,13 +96,13 @@ def payload(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_no_command_runs_it(name, payload, given, tmp_path, sentence_of):
     known = {**given, CONFIG: payload}
     words = [known.get(word, word.replace("OUT", str(tmp_path / "out"))) for word in COMMANDS[name]]
-    assert "which may run any code: give --trust-config" in sentence_of(*words)
+    assert "which may run any code or replace any file: give --trust-config" in sentence_of(*words)
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_no_function_runs_it(name, payload, tmp_path):
-    with pytest.raises(ValueError, match="may run any code: .*trust_config=True"):
+    with pytest.raises(ValueError, match="may run any code or .*trust_config=True"):
         CALLS[name](payload)
     assert not (tmp_path / "ran").exists()
 

@@ -19,6 +19,8 @@ from cascade_rpn_d2.engine import step_schedule
 from cascade_rpn_d2.layers import FixedStatisticsBatchNorm2d
 
 SGD = "torch.optim.SGD"
+EVALUATOR = "cascade_rpn_d2.evaluation.ProposalRecallEvaluator"
+DETECTIONS = "cascade_rpn_d2.evaluation.DetectionEvaluator"
 DATASET = "detectron2.data.get_detection_dataset_dicts"
 
 
@@ -73,6 +75,9 @@ def test_what_the_zoo_has_is_known(content):
         # Of known functions, what reads pickles or builds other things.
         ({"_target_": DATASET, "names": "a", "proposal_files": ["x.pkl"]}, "proposal_files"),
         ({"_target_": find_name(DATASET), "proposal_files": "${b}"}, "proposal_files"),
+        ({"a": {"_target_": EVALUATOR, "output_dir": "/home/x/.docker"}}, "a.output_dir"),
+        ({"_target_": EVALUATOR, "suffix": "/../config"}, "suffix"),
+        ({"_target_": find_name(DETECTIONS), "output_dir": "${train.a}"}, "output_dir"),
         ({"a": {"_target_": "detectron2.modeling.GeneralizedRCNN", "cfg": {}}}, "a.cfg"),
     ],
 )

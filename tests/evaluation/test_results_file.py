@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from cascade_rpn_d2.evaluation.results_file import shortest, write_coco_results
+from cascade_rpn_d2.evaluation import DetectionEvaluator, ProposalRecallEvaluator
+from cascade_rpn_d2.evaluation.results_file import results_path, shortest, write_coco_results
 
 RECORDS = [
     {"image_id": 7, "category_id": 1, "bbox": [1.5, 2.0, 3.25, 4.0], "score": 0.9},
@@ -72,3 +73,14 @@ def test_worked_numbers():
     values = np.array([0.1, 1 / 3, 16777216, 2.5e-8], np.float32)
     assert [repr(x) for x in shortest(values)] == ["0.1", "0.33333334", "16777216.0", "2.5e-08"]
     assert shortest([0.1]) == [0.1] and shortest([]) == []
+
+
+def test_results_have_a_file_in_their_folder():
+    assert results_path("out", "found", "_2") == "out/found_2.json"
+    assert results_path(None, "found", "") is None
+
+
+@pytest.mark.parametrize("kind", [DetectionEvaluator, ProposalRecallEvaluator])
+def test_a_suffix_leads_to_no_other_folder(kind, tmp_path):
+    with pytest.raises(ValueError, match="suffix is '/../config': it must have no '/'"):
+        kind("cascade_rpn_demo_val", output_dir=str(tmp_path), suffix="/../config")
