@@ -12,6 +12,7 @@ A run that was stopped goes on with --resume, exactly as if it had not been.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from .arguments import (
     LAUNCH,
@@ -32,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -
         add_options(
             parser,
             "--weights",
-            help="checkpoint file or URL; default: the zoo's for that config, or else its "
-            "train.init_checkpoint",
+            help="checkpoint file or URL; default: the zoo's for that config, model_final.pth "
+            "beside a run's config.yaml, or else train.init_checkpoint of a config in Python",
         )
         add_options(parser, "--resume", help="evaluate the last checkpoint of the output folder")
     else:
@@ -52,10 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser, *, evaluates: bool = False) -
     add_options(parser, "--tta", **({} if evaluates else {"help": _TTA_WITH_EVAL_ONLY}))
     add_options(parser, "--train-data", "--test-data", "--allow-outside-images")
     add_options(parser, *READING, "--no-check", "--train-proposals", "--test-proposals")
-    add_options(parser, "--max-detections", "--output-dir", *LAUNCH)
+    add_options(parser, "--max-detections")
+    add_options(parser, "--output-dir", **({"help": _FOLDER_OF_EVAL} if evaluates else {}))
+    add_options(parser, *LAUNCH)
     add_overrides(parser)
 
 
+_FOLDER_OF_EVAL = (
+    "folder of the results (default: that of a config.yaml, or train.output_dir of another config)"
+)
 _TTA_WITH_EVAL_ONLY = "with --eval-only: merge the detections at several image sizes, mirrored too"
 
 
@@ -65,17 +71,30 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--tta changes how a detector is evaluated: give it with --eval-only")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Train, or evaluate with ``--eval-only``, in this process of the run."""
+def _given(args: argparse.Namespace) -> str | None:
+    return args.weights
+
+
+def run(
+    args: argparse.Namespace, *, find_weights: Callable[[argparse.Namespace], str | None] = _given
+) -> None:
+    """Train, or evaluate with ``--eval-only``, in this process of the run.
+
+    An evaluation of the config of a run writes beside it, wherever the run had written to.
+    """
     from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
+    from cascade_rpn_d2.engine.run_config import folder_of_config
     from cascade_rpn_d2.engine.setup import start_logging
 
     start_logging()
     take_outside_images(args)
+    folder = folder_of_config(args.config_file) if args.eval_only else None
+    if folder is not None and args.output_dir is None:
+        args.output_dir = str(folder)
     config = setup_config(
         args.config_file,
         [*take_reading(args, "train", "test"), *args.overrides],
-        weights=args.weights,
+        weights=find_weights(args),
         tta=args.tta,
         **run_arguments(args),
     )

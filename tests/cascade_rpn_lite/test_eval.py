@@ -65,19 +65,43 @@ def test_it_evaluates(repository, tmp_path, monkeypatch):
     assert "AR@100" in json.loads((tmp_path / "out/evaluation.json").read_text())["box_proposals"]
 
 
-def test_the_config_of_a_run_knows_its_test_data(repository, tmp_path, monkeypatch):
+@pytest.fixture
+def run(repository, tmp_path, monkeypatch):
+    """A run that was moved after its training, to a process that does not know its data."""
     monkeypatch.chdir(repository)
     data = write_dataset(tmp_path / "data", images=2)
-    run, out = str(tmp_path / "run"), str(tmp_path / "out")
-    words = ["--train-data", data, "--test-data", data, "--num-gpus", "0", "--output-dir", run]
-    assert main(["train", "--config-file", TINY, *words, "train.max_iter=1"]) == 0
+    words = ["--train-data", data, "--test-data", data, "--num-gpus", "0"]
+    words += ["--output-dir", str(tmp_path / "old"), "train.max_iter=1"]
+    assert main(["train", "--config-file", TINY, *words]) == 0
     name = MetadataCatalog.get(DatasetCatalog.list()[-1]).name
     DatasetCatalog.remove(name)
     MetadataCatalog.remove(name)
-    words = ["--config-file", f"{run}/config.yaml", "--weights", f"{run}/model_final.pth"]
-    assert main(["eval", *words, "--num-gpus", "0", "--output-dir", out]) == 0
+    (tmp_path / "old").rename(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_the_config_of_a_run_is_all_that_an_evaluation_needs(run):
+    """Its data are recorded, and its weights and results are where it is."""
+    assert main(["eval", "--config-file", str(run / "config.yaml"), "--num-gpus", "0"]) == 0
     final, again = (
-        json.loads((tmp_path / file).read_text())
-        for file in ("run/evaluation_final.json", "out/evaluation.json")
+        json.loads((run / f"evaluation{name}.json").read_text()) for name in ("_final", "")
     )
-    assert again == final
+    assert again == final and not (run.parent / "old").exists()
+
+
+def test_results_go_elsewhere_where_that_is_said(evaluated, run):
+    config = str(run / "config.yaml")
+    for words, expected in (
+        ([], str(run)),
+        (["--output-dir", "there"], "there"),
+        (["train.output_dir=there"], "there"),
+    ):
+        found, _ = evaluated("--config-file", config, *words)
+        assert found.train.output_dir == expected
+        assert found.train.init_checkpoint == str(run / "model_final.pth")
+
+
+def test_a_run_without_final_weights_is_asked_for_some(run, sentence_of):
+    (run / "model_final.pth").rename(run / "model_0000000.pth")
+    sentence = sentence_of("eval", "--config-file", str(run / "config.yaml"), "--num-gpus", "0")
+    assert f"give --weights <file>, such as {run / 'model_'}" in sentence
