@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 logger = logging.getLogger(__name__)
+
+# A dataset in another order of its classes is called after itself and a digest of the order.
+_MATCHED = re.compile(r"(.+)_by_name_[0-9a-f]{8}")
 
 
 def classes_of_dataset(name: str) -> tuple[str, ...]:
@@ -18,13 +22,19 @@ def classes_of_dataset(name: str) -> tuple[str, ...]:
     return tuple(metadata.get("thing_classes") or ()) if metadata else ()
 
 
+def original_name(name: str) -> str:
+    """The name of the dataset that :func:`dataset_with_classes` has made one of; else the same."""
+    match = _MATCHED.fullmatch(name)
+    return match[1] if match else name
+
+
 def dataset_with_classes(name: str, classes: Sequence[str], what: str = "the data") -> str:
     """A dataset whose classes are those of a model, in its order.
 
     Ids of categories may be any: only names count.
 
     Args:
-        name: a registered dataset.
+        name: a registered dataset, or one that this function has made of such.
         classes: names of the model's classes 0, 1, ....
         what: how to call the dataset in a message.
 
@@ -37,13 +47,11 @@ def dataset_with_classes(name: str, classes: Sequence[str], what: str = "the dat
         ValueError: if it has other categories than the model; names one.
     """
     own, wanted = list(classes_of_dataset(name)), list(classes)
+    if own != wanted and original_name(name) in DatasetCatalog.list():
+        name = original_name(name)
+        own = list(classes_of_dataset(name))
     if not own or own == wanted:
         return name
-    if len(own) != len(wanted):
-        raise ValueError(
-            f"{what} has {len(own)} classes but the model {len(wanted)}: give the data it was "
-            "trained on as --train-data too, or data with its classes."
-        )
     if sorted(own) != sorted(wanted) or len(set(own)) < len(own):
         odd = [x for x in own if x not in wanted] + [x for x in wanted if x not in own]
         differ = f"'{odd[0]}' is in one only" if odd else "their order differs, and names repeat"

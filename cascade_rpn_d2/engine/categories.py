@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..checkpoint.categories import KEY, categories_in, categories_of_file
 from ..data.categories import dataset_with_classes
+from ..files.untrusted import shown
 from ..model_zoo import instantiate_model
 
 logger = logging.getLogger(__name__)
@@ -37,10 +38,13 @@ class Categories:
         test dataset, as far as its metadata are known.
 
         None are known if the model has another number of classes: it is for other data.
+
+        Raises:
+            ValueError: if what is stated has another form.
         """
-        stated = OmegaConf.select(config, "train.categories")
-        if stated:
-            return cls(tuple(c.name for c in stated), tuple(c.id for c in stated))
+        stated = _stated(config)
+        if stated.names:
+            return stated
         datasets = dataset_names(config, "test")
         if not datasets:
             return cls()
@@ -87,13 +91,41 @@ def class_counts(config: DictConfig) -> list[DictConfig]:
     return [node for node in nodes if node is not None and "num_classes" in node]
 
 
+def _stated(config: DictConfig) -> Categories:
+    """``train.categories`` of a config, in which others may have written anything."""
+    stated = OmegaConf.select(config, "train.categories")
+    if not stated:
+        return Categories()
+    found = OmegaConf.to_container(stated) if OmegaConf.is_list(stated) else [stated]
+    for entry in found:
+        known = isinstance(entry, dict) and type(entry.get("id")) is int
+        if not (known and isinstance(entry.get("name"), str)):
+            raise ValueError(
+                f"train.categories has {shown(str(entry), 40)}: it must be a list of {{id: <number "
+                "in the annotations>, name: <text>}, or null."
+            )
+    return Categories(tuple(c["name"] for c in found), tuple(c["id"] for c in found))
+
+
 def dataset_names(config: DictConfig, part: str) -> list[str]:
-    """The names of the datasets of ``dataloader.<part>``; none if they cannot be told."""
+    """The names of the datasets of ``dataloader.<part>``; none if they cannot be told.
+
+    Raises:
+        ValueError: if one is no text.
+    """
+    key = f"dataloader.{part}.dataset.names"
     try:
-        names = OmegaConf.select(config, f"dataloader.{part}.dataset.names") or []
+        names = OmegaConf.select(config, key) or []
     except OmegaConfBaseException:
         return []
-    return [names] if isinstance(names, str) else list(names)
+    found = list(names) if OmegaConf.is_list(names) or isinstance(names, list | tuple) else [names]
+    for name in found:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{key} has {shown(str(name), 40)}: it must be the name of a dataset, or a list of "
+                "names."
+            )
+    return found
 
 
 def match_data(config: DictConfig, part: str, names: tuple[str, ...]) -> None:
@@ -108,7 +140,7 @@ def match_data(config: DictConfig, part: str, names: tuple[str, ...]) -> None:
     if not names or not datasets or not class_counts(config):
         return
     known = DatasetCatalog.list()
-    what = f"The {part} data"
+    what = f"the {part} data"
     matched = [dataset_with_classes(x, names, what) if x in known else x for x in datasets]
     if matched != datasets:
         node = config.dataloader[part].dataset
@@ -116,17 +148,21 @@ def match_data(config: DictConfig, part: str, names: tuple[str, ...]) -> None:
 
 
 def take_over_classes(config: DictConfig, names: tuple[str, ...]) -> None:
-    """Have the data of a run, and ``train.categories``, in the order of these classes, in place.
+    """Have the data of a run in the order of these classes, in place.
+
+    ``train.categories`` then says that order, by which whoever reads the config matches them again.
 
     Raises:
         ValueError: if data that are used have other categories.
     """
+    own = _of_run(config)
     match_data(config, "train", names)
     if config.dataloader.get("evaluator") is not None:
         match_data(config, "test", names)
-    stated = {c.name: c.id for c in OmegaConf.select(config, "train.categories") or ()}
-    if names and stated and class_counts(config):
-        config.train.categories = [{"id": stated[name], "name": name} for name in names]
+    if own.names != names and sorted(own.names) == sorted(names) and class_counts(config):
+        ids = {name: own.id_of(i) for i, name in enumerate(own.names)}
+        stated = [{"id": ids[name], "name": name} for name in names]
+        OmegaConf.update(config, "train.categories", stated, force_add=True)
 
 
 def adopt_categories(config: DictConfig, weights: str, *, resumed: bool = False) -> bool:
@@ -176,8 +212,9 @@ def run_categories(config: DictConfig) -> dict[str, Any]:
 
 def _of_run(config: DictConfig) -> Categories:
     """The classes that a training learns: stated, or of its training data."""
-    if OmegaConf.select(config, "train.categories"):
-        return Categories.from_config(config)
+    stated = _stated(config)
+    if stated.names:
+        return stated
     names = dataset_names(config, "train")
     found = Categories.from_dataset(names[0]) if names else Categories()
     return found if found.fit(config) else Categories()

@@ -13,7 +13,9 @@ from detectron2.data import DatasetCatalog
 from omegaconf import DictConfig, OmegaConf
 
 from ..data import find_dataset
+from ..data.categories import original_name
 from ..data.coco_folder import split_spec
+from ..files.untrusted import shown
 from .categories import Categories, dataset_names, match_data
 
 logger = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ def register_recorded(config: DictConfig, part: str, option: str | None = None) 
     """Register the recorded datasets of ``dataloader.<part>`` that this process does not know.
 
     The config is changed in place if a dataset has another name now. Those of a detector are
-    matched to ``train.categories`` by name.
+    matched to ``train.categories`` by name, also those that its run had to match before.
 
     Args:
         config: with ``dataloader``; its ``train.datasets`` may be absent.
@@ -52,27 +54,46 @@ def register_recorded(config: DictConfig, part: str, option: str | None = None) 
     Raises:
         ValueError: if the recorded data cannot be used; asks for the option.
     """
-    recorded = {entry["name"]: entry["data"] for entry in _entries(config)}
+    recorded = {original_name(entry["name"]): entry["data"] for entry in _entries(config)}
     names = dataset_names(config, part)
-    missing = [x for x in names if x in recorded and x not in DatasetCatalog.list()]
+    known = DatasetCatalog.list()
+    stated = OmegaConf.select(config, "train.categories")
+    classes = Categories.from_config(config).names if stated else ()
+    missing = {}
+    for name in names:
+        original = original_name(name)
+        data = recorded.get(original)
+        if data is None and classes and original in known:
+            data = original  # registered in Python, and matched by the run
+        if data is not None and name not in known:
+            missing[name] = data
     if not missing:
         return
     found = {}
     try:
-        for name in missing:
-            logger.info("The config's %s data are %s.", part, recorded[name])
-            found[name] = find_dataset(recorded[name])
+        for name, data in missing.items():
+            logger.info("The config's %s data are %s.", part, data)
+            _require_absolute(data)
+            found[name] = find_dataset(data)
         node = config.dataloader[part].dataset
         renamed = [found.get(name, name) for name in names]
         node.names = renamed[0] if isinstance(node.names, str) else renamed
-        if OmegaConf.select(config, "train.categories"):
-            match_data(config, part, Categories.from_config(config).names)
+        match_data(config, part, classes)
     except (OSError, ValueError) as error:
         reason = str(error).partition(": write images_dir")[0].rstrip(".")
         raise ValueError(
             f"The {part} data that the config was made with cannot be used ({reason}): give "
             f"{option or f'--{part}-data'} images_dir:annotations.json."
         ) from error
+
+
+def _require_absolute(data: str) -> None:
+    """What a run records is absolute: anything else would be other data in another folder."""
+    if data in DatasetCatalog.list() or ":" not in data:
+        return
+    folder, file = (str(path) for path in split_spec(data))
+    if data != f"{folder}:{file}":
+        raise ValueError(f"{shown(data)} has no absolute paths")
 
 
 def _entries(config: DictConfig) -> list[dict[str, str]]:

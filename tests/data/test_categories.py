@@ -6,7 +6,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from cascade_rpn_d2.data import register_coco_folder
-from cascade_rpn_d2.data.categories import dataset_with_classes
+from cascade_rpn_d2.data.categories import dataset_with_classes, original_name
 
 
 @pytest.fixture
@@ -31,14 +31,17 @@ def test_objects_are_in_the_class_of_their_name(name):
         for metadata, records in ((own, before), (other, after))
     ]
     assert labels[0] == labels[1] and [r["image_id"] for r in after] == [3, 7, 9]
-    assert dataset_with_classes(matched, ["cat", "bird", "dog"]) != matched
+    assert dataset_with_classes(matched, ["cat", "bird", "dog"]) == name
+    other = dataset_with_classes(matched, ["bird", "cat", "dog"])
+    assert other.count("_by_name_") == 1 and original_name(other) == original_name(name) == name
+    assert MetadataCatalog.get(other).thing_dataset_id_to_contiguous_id == {17: 0, 5: 1, 90: 2}
     assert dataset_with_classes(name, ["dog", "cat", "bird"]) == matched  # once more
 
 
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["cat", "dog"], "--test-data has 3 classes but the model 2"),
+        (["cat", "dog"], r"of --test-data and of the model differ \('bird' is in one only"),
         (["cat", "cow", "dog"], r"\('bird' is in one only\): give data with .*'cat', 'cow', 'dog'"),
     ],
 )
