@@ -81,4 +81,4 @@ def _nodes(value: Any) -> list[DictConfig]:
 def _takes(node: DictConfig, argument: str) -> bool:
     target = node.get("_target_")
     target = locate(target) if isinstance(target, str) else target
-    return argument in inspect.signature(target).parameters
+    return callable(target) and argument in inspect.signature(target).parameters

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ from tabulate import tabulate
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..config.build import build_part
 from ..config.max_detections import max_detections
 from ..evaluation import DetectionEvaluator, ProposalRecallEvaluator
 from ..files.atomic import write_atomically
@@ -87,7 +88,8 @@ def evaluate(
     if not (measures or write_predictions):
         return {}
     reset_activity(model)
-    results = inference_on_dataset(model, instantiate(data.test), DatasetEvaluators(evaluators))
+    loader = build_part(data.test, "dataloader.test", Iterable)
+    results = inference_on_dataset(model, loader, DatasetEvaluators(evaluators))
     if not measures:
         logger.info(
             "%s has no annotations: there is nothing to measure, what was found is written to %s.",
@@ -129,7 +131,7 @@ def evaluate_checkpoint(
             "There is nothing to evaluate on: give --test-data images_dir:annotations.json, or a "
             "config with dataloader.test and dataloader.evaluator."
         )
-    model = evaluated = instantiate(config.model).to(config.train.device)
+    model = evaluated = build_part(config.model, "model", nn.Module).to(config.train.device)
     if tta:
         config, evaluated = with_tta(config, model)
         name = f"{name}_tta"
@@ -160,11 +162,16 @@ def build_evaluators(
     Raises:
         ValueError: if an evaluator cannot be built; says which and why.
     """
-    plain = OmegaConf.to_container(config.dataloader.evaluator, resolve=True)
+    stated = config.dataloader.evaluator
+    plain = OmegaConf.to_container(stated, resolve=True) if OmegaConf.is_config(stated) else stated
     built = []
     for node in plain if isinstance(plain, list) else [plain]:
-        target = node["_target_"]
+        target = node.get("_target_") if isinstance(node, dict) else None
         target = locate(target) if isinstance(target, str) else target
+        if not callable(target):
+            raise ValueError(
+                f"dataloader.evaluator has {node!r}, which is no evaluator: change it."
+            )
         taken = inspect.signature(target).parameters
         more = {k: v for k, v in options.items() if k in taken and node.get(k) is None}
         if trying:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..data import DatasetMapper, ImageReader
 from ..data.image_check import check_images
 from ..model_zoo import reader_of
+from .categories import dataset_names
 from .processes import of_main_process
 from .recorded_data import register_recorded
 
@@ -40,8 +41,7 @@ def check_image_files(config: DictConfig, parts: Sequence[str] = ("train", "test
         if part == "test" and config.dataloader.get("evaluator") is None:
             continue
         register_recorded(config, part)
-        names = OmegaConf.select(config, f"dataloader.{part}.dataset.names") or []
-        for name in [names] if isinstance(names, str) else names:
+        for name in dataset_names(config, part):
             check_dataset(config, part, name)
 
 

@@ -6,10 +6,12 @@ import builtins
 import re
 from pydoc import locate
 
+from omegaconf.errors import OmegaConfBaseException
 from torch.multiprocessing import ProcessRaisedException
 
-# What this package raises for bad input, failing disks and diverging runs.
-MENDABLE = (ValueError, OSError, FloatingPointError)
+# What this package raises for bad input, failing disks and diverging runs; and OmegaConf for a
+# config in which something else is where a key has to be.
+MENDABLE = (ValueError, OSError, FloatingPointError, OmegaConfBaseException)
 # The last line of a traceback: the class of the exception, then what it says.
 _LAST_LINE = re.compile(r"^([A-Za-z_][\w.]*): (.*)$")
 
@@ -21,6 +23,9 @@ def mendable_message(error: BaseException) -> str | None:
     traceback; its last line is what was said first.
     """
     text = str(error).strip()
+    if isinstance(error, OmegaConfBaseException):  # with lines on where in the config it is
+        where = f" at {error.full_key}" if error.full_key else ""
+        return f"The config has what it must not have{where}: {text.partition(chr(10))[0]}."
     if not isinstance(error, (*MENDABLE, ProcessRaisedException)):
         return None
     last = text.splitlines()[-1] if text else type(error).__name__

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from detectron2.data import transforms as T
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import Checkpointer
@@ -146,6 +146,8 @@ def load_predictor(
         OSError: if the weights cannot be read.
     """
     config = apply_overrides(get_config(config_file), overrides)
+    if not OmegaConf.is_dict(config.get("model")):
+        instantiate_model(config, config_file)  # which says what is wrong with it
     require_images_suffice(config, config_file)
     limit = max_detections(config)
     if at_least is not None and limit is not None and at_least > max(limit, USUAL):

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from detectron2.data import build_detection_test_loader
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.utils import comm
@@ -28,6 +27,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..config.build import build_part
 from ..data import find_dataset
 from ..data.proposal_file import (
     ProposalFile,
@@ -207,7 +207,7 @@ def propose(
     test = config.dataloader.test
     loader = build_detection_test_loader(
         list(records),
-        mapper=instantiate(test.mapper),
+        mapper=build_part(test.mapper, "dataloader.test.mapper"),
         sampler=range(len(records)),
         num_workers=test.get("num_workers", 0),
     )

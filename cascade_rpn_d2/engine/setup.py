@@ -14,10 +14,12 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, OmegaConf
 
+from ..config.build import build_part
 from ..config.files import save_config
 from ..config.max_detections import set_max_detections
 from ..data import find_dataset, num_classes
-from ..data.categories import dataset_with_classes
+from ..data.categories import classes_of_dataset, dataset_with_classes
+from ..files.untrusted import shown
 from ..model_zoo import apply_overrides, find_weights, get_config
 from .categories import Categories, class_counts, dataset_names
 from .early_log import keep_records, write_kept_records
@@ -31,7 +33,6 @@ from .tta import use_default_tta
 logger = logging.getLogger(__name__)
 
 _PARTS = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
-_BOTH = ("train", "test")
 # Where a detector says how many classes it has.
 _COUNTS = (
     "model.num_classes",
@@ -89,10 +90,14 @@ def setup_config(
             f"{config_file} does not define {', '.join(absent)}: a training config has "
             f"{', '.join(_PARTS)}."
         )
+    _require_form(config, config_file)
     # A config of Detectron2's own says less of its training than is read here.
     defaults = get_config("common/train.py").train
     defaults.best_checkpoint = None
+    nested = [key for key, value in defaults.items() if OmegaConf.is_dict(value)]
     config.train = OmegaConf.merge(defaults, config.train)
+    for key in nested:
+        _require_keys(config, f"train.{key}", config_file)
     if adapt is not None:
         adapt(config)
     if output_dir is not None:
@@ -110,10 +115,29 @@ def setup_config(
     use_proposals(config, "test", test_proposals, other_data=test_data is not None)
     apply_overrides(config, overrides)
     check_train(config.train)
-    require_classes_of_data(config)
     require_reading_mapper(config)
     check_image_files(config, check_images)
     return config
+
+
+def _require_form(config: DictConfig, config_file: str) -> None:
+    """Refuse a config in which something else is where its keys have to be."""
+    for key in (*_PARTS, "optimizer.params"):
+        _require_keys(config, key, config_file)
+    for part in ("train", "test"):
+        if config.dataloader.get(part) is not None:
+            _require_keys(config, f"dataloader.{part}", config_file)
+            if "dataset" in config.dataloader[part]:
+                _require_keys(config, f"dataloader.{part}.dataset", config_file)
+
+
+def _require_keys(config: DictConfig, key: str, config_file: str) -> None:
+    value = OmegaConf.select(config, key)
+    if not OmegaConf.is_dict(value):
+        raise ValueError(
+            f"{config_file} has {shown(repr(value), 40)} as its {key}: it must have keys there, as "
+            "a config of the zoo has."
+        )
 
 
 def use_data(config: DictConfig, train_data: str | None, test_data: str | None) -> None:
@@ -149,13 +173,6 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
     if test_data and test_name:
         if counted and categories.names:
             test_name = dataset_with_classes(test_name, categories.names, "--test-data")
-        found = num_classes(test_name)
-        for node in counted:
-            if node.num_classes != found:
-                raise ValueError(
-                    f"--test-data has {found} classes but the model {node.num_classes}: give the "
-                    "data it was trained on as --train-data too, or data with its classes."
-                )
         config.dataloader.test.dataset.names = test_name
         record_data(config, test_name, test_data)
         if not MetadataCatalog.get(test_name).get("has_annotations", True):
@@ -171,41 +188,43 @@ def use_data(config: DictConfig, train_data: str | None, test_data: str | None) 
 
 
 def require_registered(config: DictConfig, part: str) -> None:
-    """Check that the datasets of ``dataloader.train`` or ``dataloader.test`` are known, and
-    register those that the config records.
+    """Check that the datasets of ``dataloader.train`` or ``dataloader.test`` are known and have as
+    many classes as a detector counts, that what reads them can be built, and register those that
+    the config records.
 
     Raises:
-        ValueError: names one that is not known, or says why what is recorded cannot be used.
+        ValueError: names one that is not known, or says why what is recorded cannot be used, which
+            key counts other classes, or why the mapper cannot be built.
     """
+    if part == "train":
+        _require_keys(config, "dataloader.train", "The config")
     register_recorded(config, part)
+    mapper = OmegaConf.select(config, f"dataloader.{part}.mapper")
+    if mapper is not None:
+        build_part(mapper, f"dataloader.{part}.mapper", Callable)
     for name in dataset_names(config, part):
         if name not in DatasetCatalog.list():
             raise ValueError(
                 f"No dataset is registered as '{name}', as dataloader.{part} of the config has it: "
                 f"give --{part}-data images_dir:annotations.json, or the name of one that is."
             )
+        _require_classes(config, part, name)
 
 
-def require_classes_of_data(config: DictConfig) -> None:
-    """Check that a detector counts the classes of its data, as an evaluation would find out last.
-
-    Raises:
-        ValueError: names the key, what it has and what the data have.
-    """
-    data = config.dataloader
-    parts = ("train",) if data.get("test") is None or data.get("evaluator") is None else _BOTH
-    for part in parts:
-        names = OmegaConf.select(data, f"{part}.dataset.names") or []
-        for name in [names] if isinstance(names, str) else names:
-            known = name in DatasetCatalog.list()
-            classes = MetadataCatalog.get(name).get("thing_classes") if known else None
-            for key in _COUNTS:
-                value = OmegaConf.select(config, key)
-                if classes is not None and _is_int(value) and value != len(classes):
-                    raise ValueError(
-                        f"{key} is {value} but the {part} data have {len(classes)} classes: leave "
-                        f"it out with --{part}-data, which counts them, or give other data."
-                    )
+def _require_classes(config: DictConfig, part: str, name: str) -> None:
+    """Check that a detector counts the classes of a dataset, as its run would find out last."""
+    classes = classes_of_dataset(name)
+    for key in _COUNTS:
+        value = OmegaConf.select(config, key)
+        if classes and _is_int(value) and value != len(classes):
+            advice = {
+                "train": "leave it out with --train-data, which counts them, or give other data.",
+                "test": "give the data it was trained on as --train-data too, or data with its "
+                "classes.",
+            }
+            raise ValueError(
+                f"{key} is {value} but the {part} data have {len(classes)} classes: {advice[part]}"
+            )
 
 
 def check_train(options: DictConfig) -> None:
@@ -221,6 +240,13 @@ def check_train(options: DictConfig) -> None:
     _require(_is_int(period) and period >= 0, "eval_period", period, "an integer >= 0")
     valid = kept is None or _is_int(kept) and kept >= 1
     _require(valid, "checkpointer.max_to_keep", kept, "null or a positive integer")
+    unknown = sorted(set(options.checkpointer) - {"period", "max_to_keep"})
+    _require(not unknown, "checkpointer", unknown, "of the keys period and max_to_keep")
+    start = options.init_checkpoint
+    valid = start is None or isinstance(start, str)
+    _require(valid, "init_checkpoint", start, "a file or address of weights")
+    folder = options.output_dir
+    _require(isinstance(folder, str) and folder != "", "output_dir", folder, "a folder")
     seed, bound, dtype = options.seed, options.clip_grad_norm, options.amp.dtype
     _require(seed is None or _is_int(seed) and seed >= 0, "seed", seed, "null or an integer >= 0")
     positive = isinstance(bound, int | float) and math.isfinite(bound) and bound > 0
@@ -230,6 +256,9 @@ def check_train(options: DictConfig) -> None:
     _require(isinstance(decay, float) and 0 < decay < 1, "ema.decay", decay, "between 0 and 1")
     best = options.best_checkpoint
     if best is not None:
+        _require(
+            OmegaConf.is_dict(best), "best_checkpoint", best, "null or {metric: ..., mode: ...}"
+        )
         metric, mode = best.get("metric"), best.get("mode")
         valid = isinstance(metric, str)
         _require(valid, "best_checkpoint.metric", metric, "a metric of a task, such as bbox/AP")

@@ -6,17 +6,18 @@ import copy
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from detectron2.config import instantiate
 from detectron2.engine import HookBase, create_ddp_model, hooks
 from detectron2.utils import comm
+from fvcore.common.param_scheduler import ParamScheduler
 from omegaconf import DictConfig
 from torch import nn
 
 from ..checkpoint import Checkpointer
+from ..config.build import build_part
 from ..config.files import save_config
 from . import stopping
 from .categories import adopt_categories, class_layers, run_categories
@@ -123,11 +124,11 @@ def _train(config: DictConfig, resume: bool, fresh: bool, begin: Callable[[], No
     options = config.train
     seed = comm.shared_random_seed() if options.seed is None else options.seed
     seed_everything(seed)
-    model = instantiate(config.model).to(options.device)
+    model = build_part(config.model, "model", nn.Module).to(options.device)
     config.optimizer.params.model = model
     trainer = Trainer(
         model,
-        instantiate(config.optimizer),
+        build_part(config.optimizer, "optimizer", torch.optim.Optimizer),
         seed=seed,
         amp_dtype=getattr(torch, options.amp.dtype) if options.amp.enabled else None,
         clip_grad_norm=options.clip_grad_norm,
@@ -166,7 +167,9 @@ def _train(config: DictConfig, resume: bool, fresh: bool, begin: Callable[[], No
         [
             hooks.IterationTimer(),
             average,
-            hooks.LRScheduler(scheduler=instantiate(config.lr_multiplier)),
+            hooks.LRScheduler(
+                scheduler=build_part(config.lr_multiplier, "lr_multiplier", ParamScheduler)
+            ),
             periodic,
             Evaluation(options.eval_period, evaluate_now, is_missing, flush),
             _best_checkpointer(config, checkpointer),
@@ -191,7 +194,7 @@ def _train(config: DictConfig, resume: bool, fresh: bool, begin: Callable[[], No
     config.dataloader.train.seed = trainer.seed
     config.dataloader.train.start_batch = start_iter * options.accumulate
     if not done:
-        trainer.batches = instantiate(config.dataloader.train)
+        trainer.batches = build_part(config.dataloader.train, "dataloader.train", Iterable)
     begin()
     if options.seed not in (None, trainer.seed):
         logger.warning("The resumed run keeps its seed; train.seed=%d is not used.", options.seed)

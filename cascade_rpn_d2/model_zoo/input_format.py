@@ -66,7 +66,7 @@ class InputFormat:
         steps = list(_select(mapper, "augmentations") or ())
         min_size, max_size = _sizes(steps)
         names = _select(config, "dataloader.test.dataset.names")
-        datasets = (names,) if isinstance(names, str) else tuple(names or ())
+        datasets = tuple(names) if OmegaConf.is_list(names) else (names,) if names else ()
         reader = reader_of(mapper)
         return cls(image_format, min_size, max_size, datasets, _step(steps), reader)
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from urllib.parse import urlparse
 
-from detectron2.config import CfgNode, instantiate
+from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
 from omegaconf import DictConfig, OmegaConf, SCMode
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
+from ..config.build import build_part
 from ..config.files import get_config
 from ..files.download import local_path
 from ..files.pickles import read_pickle
@@ -59,14 +61,18 @@ def instantiate_model(config: DictConfig, name: str = "The config") -> nn.Module
         name: how to call the config in an error message.
 
     Raises:
-        ValueError: if the config has no ``model``.
+        ValueError: if the config has no ``model``, or one that cannot be built.
     """
-    if not isinstance(config, DictConfig) or "model" not in config:
+    if not isinstance(config, DictConfig) or not OmegaConf.is_dict(config.get("model")):
         raise ValueError(
             f"{name} has no `model` at its top, as a LazyConfig must have here: for a yacs config "
             "use Detectron2's get_cfg and DefaultPredictor."
         )
-    plain = OmegaConf.to_container(
-        config.model, resolve=True, structured_config_mode=SCMode.INSTANTIATE
-    )
-    return instantiate(plain)
+    try:
+        plain = OmegaConf.to_container(
+            config.model, resolve=True, structured_config_mode=SCMode.INSTANTIATE
+        )
+    except (OmegaConfBaseException, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"The model of {name} cannot be built ({reason}): change it.") from error
+    return build_part(plain, "model", nn.Module)

@@ -50,7 +50,8 @@ def test_a_payload_runs_where_it_is_trusted(kind, tmp_path, marker):
         config = load()
         if kind == "target":
             assert not marker.exists()
-            model_zoo.instantiate_model(config)
+            with pytest.raises(ValueError, match="is no Module"):
+                model_zoo.instantiate_model(config)
         assert marker.exists()
         marker.unlink()
     with trusting_configs():
@@ -138,6 +139,10 @@ def test_what_has_no_name_is_left_to_detectron2(tmp_path, caplog):
             DictConfig({"model": config}, flags={"allow_objects": True}), tmp_path / "c.yaml"
         )
     assert "cannot" in caplog.text.lower() or "Unable" in caplog.text
+    named = [line for line in caplog.text.splitlines() if "cloudpickle at" in line]
+    assert (
+        named and str(tmp_path / "c.yaml.pkl") in named[-1] and (tmp_path / "c.yaml.pkl").exists()
+    )
 
 
 @pytest.mark.parametrize(

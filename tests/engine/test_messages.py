@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch.multiprocessing import ProcessRaisedException, spawn
 from torch.utils.data import DataLoader, Dataset
 
@@ -27,6 +29,14 @@ def test_an_exception_of_this_process_is_what_it_says():
     assert mendable_message(OSError(28, "No space left")) == "[Errno 28] No space left"
     assert mendable_message(RuntimeError("a bug")) is None
     assert mendable_message(KeyError("a bug")) is None
+
+
+def test_a_config_of_another_form_is_one_line():
+    config = OmegaConf.create({"model": {"heads": [1]}})
+    with pytest.raises(OmegaConfBaseException) as caught:
+        config.model.heads.classes  # noqa: B018
+    message = mendable_message(caught.value)
+    assert message is not None and "\n" not in message and "at model.heads[classes]" in message
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -10,10 +10,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
+from cascade_rpn_d2.config.files import save_config
 from cascade_rpn_d2.data import num_classes
 from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
 from cascade_rpn_d2.engine.evaluation import try_evaluation
-from cascade_rpn_d2.engine.labelled_images import choose_dataset
 from cascade_rpn_d2.engine.predictor import Categories
 from cascade_rpn_d2.engine.proposal_data import use_proposals
 from cascade_rpn_d2.engine.setup import check_train, prepare_run, require_registered, use_data
@@ -60,6 +60,10 @@ def test_a_value_of_another_kind_is_refused(text, kind):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("output_dir", None),
+        ("output_dir", ""),
+        ("init_checkpoint", 1),
+        ("best_checkpoint", "bbox/AP"),
         ("max_iter", 0),
         ("max_iter", 2.5),
         ("log_period", 0),
@@ -83,6 +87,13 @@ def test_values_that_would_fail_late_are_refused_at_once(key, value):
     check_train(train)
     OmegaConf.update(train, key, value)
     with pytest.raises(ValueError, match=rf"train\.{key} is {value!r}: it must be "):
+        check_train(train)
+
+
+def test_a_misspelt_key_of_the_checkpoints_is_refused():
+    train = model_zoo.get_config("common/train.py").train
+    train.checkpointer.every = 5
+    with pytest.raises(ValueError, match=r"train\.checkpointer is \['every'\]: it must be of the"):
         check_train(train)
 
 
@@ -181,31 +192,6 @@ def test_data_that_this_process_does_not_know_are_asked_for(tiny_config, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_a_config_of_a_run_knows_its_data(tiny_config, tmp_path):
-    config = tiny_config("run")
-    prepare_run(config)
-    again = setup_config(str(tmp_path / "run/config.yaml"))
-    for part in ("train", "test"):
-        name = again.dataloader[part].dataset.names
-        DatasetCatalog.pop(name, None)
-        MetadataCatalog.pop(name, None)
-        require_registered(again, part)
-        assert len(DatasetCatalog.get(name)) == 5
-    assert choose_dataset(again) == again.dataloader.test.dataset.names
-
-
-def test_recorded_data_that_are_gone_are_asked_for(tiny_config, tmp_path):
-    spec = folder(tmp_path / "data", "box")
-    config = setup_config(TINY_CONFIG, test_data=spec, output_dir=str(tmp_path / "run"))
-    DatasetCatalog.pop(config.dataloader.test.dataset.names)
-    (tmp_path / "data/annotations.json").unlink()
-    config.train.init_checkpoint = "weights.pth"
-    with pytest.raises(ValueError, match=r"cannot be used \(.*json does not exist.*--test-data "):
-        evaluate_checkpoint(config)
-    with pytest.raises(ValueError, match=r"cannot be used \(.*json does not exist.*--data images"):
-        choose_dataset(config)
-
-
 def test_weights_to_start_from_are_there(tmp_path):
     (tmp_path / "w.pth").touch()
     weights = str(tmp_path / "w.pth")
@@ -233,7 +219,7 @@ def test_test_data_alone_change_the_evaluation_only(tmp_path):
 
 
 def test_classes_that_a_detector_does_not_have_are_refused(detector, tmp_path):
-    with pytest.raises(ValueError, match="--test-data has 2 classes but the model 80"):
+    with pytest.raises(ValueError, match="of --test-data and of the model differ .'person' is in"):
         use_data(detector, None, folder(tmp_path / "test", "cat", "dog"))
     train, other = folder(tmp_path / "train", "cat", "dog"), folder(tmp_path / "o", "cat", "cow")
     with pytest.raises(ValueError, match="'cow' is in one only"):
@@ -254,12 +240,66 @@ def test_test_data_are_matched_to_the_classes_by_name(detector, tmp_path):
 
 @pytest.mark.parametrize("part", ["", "box_predictor."])
 def test_a_number_of_classes_beside_the_data_is_refused_at_the_start(tmp_path, part):
+    """Of the data that are used, given on the command line or recorded."""
     data = folder(tmp_path / "data", "cat", "dog")
     key = f"model.roi_heads.{part}num_classes"
-    options = {"train_data": data, "test_data": data, "device": "cpu"}
-    with pytest.raises(ValueError, match=f"^{key} is 5 but the train data have 2 classes: leave"):
-        setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", [f"{key}=5"], **options)
-    setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", [f"{key}=2"], **options)
+    options = {"device": "cpu", "output_dir": str(tmp_path / "run")}
+    given = {"train_data": data, "test_data": data}
+    run = setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", [f"{key}=2"], **given, **options)
+    prepare_run(run)
+    for config in (
+        setup_config("cascade_rpn/faster_rcnn_r50_fpn_1x", [f"{key}=5"], **given, **options),
+        setup_config(str(tmp_path / "run/config.yaml"), [f"{key}=5"]),
+    ):
+        with pytest.raises(ValueError, match=f"^{key} is 5 but the train data have 2 .*: leave"):
+            train(config)
+        with pytest.raises(ValueError, match=f"^{key} is 5 but the test data have 2 .*: give the"):
+            evaluate_checkpoint(config)
+    for used in ("train", "test"):
+        require_registered(run, used)
+
+
+def test_an_evaluation_counts_no_classes_of_training_data(tmp_path):
+    """A config in Python that was trained on other data than it says."""
+    data = folder(tmp_path / "data", "cat", "dog")
+    config = setup_config(
+        "cascade_rpn/faster_rcnn_r50_fpn_1x",
+        adapt=lambda config: OmegaConf.update(config, "model.roi_heads.num_classes", 2),
+        test_data=data,
+        device="cpu",
+    )
+    require_registered(config, "test")
+    with pytest.raises(ValueError, match="num_classes is 2 but the train data have 80 classes"):
+        require_registered(config, "train")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("dataloader", []),
+        ("dataloader.test", "x"),
+        ("dataloader.train.dataset", 5),
+        ("optimizer.params", 1),
+        ("train", [1]),
+        ("train.amp", True),
+    ],
+)
+def test_a_part_of_another_form_is_refused(key, value, tmp_path):
+    config = model_zoo.get_config(TINY_CONFIG)
+    OmegaConf.update(config, key, value, merge=False)
+    save_config(config, tmp_path / "config.yaml")
+    with pytest.raises(ValueError, match=rf"has .* as its {key}: it must have keys there"):
+        setup_config(str(tmp_path / "config.yaml"))
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_mapper_that_cannot_be_built_is_refused_at_the_start(tiny_config, part):
+    """Detectron2 asserts it, and an evaluation would do so after the training."""
+    steps = "[{_target_: detectron2.data.transforms.ResizeShortestEdge, short_edge_length: [128]}]"
+    config = tiny_config("run", f"dataloader.{part}.mapper.augmentations={steps}")
+    key = f"dataloader.{part}.mapper"
+    with pytest.raises(ValueError, match=f"The {key} of the config cannot be built .*Assertion"):
+        require_registered(config, part)
 
 
 def test_an_output_folder_that_cannot_be_made_is_said(tiny_config, tmp_path):
