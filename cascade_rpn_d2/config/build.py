@@ -23,13 +23,13 @@ _REFUSALS = (
 )
 
 
-def build_part(node: Any, key: str, kind: type | None = None) -> Any:
+def build_part(node: Any, key: str, kind: Any = None) -> Any:
     """Build what a part of a config describes, as Detectron2's ``instantiate`` does.
 
     Args:
         node: the part, a config or plain dicts and lists.
         key: where it is in the config, such as ``"dataloader.train"``.
-        kind: what it must be.
+        kind: the class of what it must be, concrete or abstract such as ``Callable``; None for any.
 
     Raises:
         ValueError: if it cannot be built, or is of another kind; names the part and the reason.

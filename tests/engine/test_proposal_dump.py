@@ -19,7 +19,11 @@ from detectron2.modeling.meta_arch import GeneralizedRCNN
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import FastRCNNConvFCHead, FastRCNNOutputLayers, StandardROIHeads
 
-from cascade_rpn_d2.data import get_detection_dataset_with_proposals, read_proposals
+from cascade_rpn_d2.data import (
+    get_detection_dataset_with_proposals,
+    read_proposals,
+    register_coco_folder,
+)
 from cascade_rpn_d2.engine import dump_proposals, evaluate_checkpoint, proposal_dump, train
 from cascade_rpn_d2.engine.proposal_data import use_proposals
 from cascade_rpn_d2.engine.proposal_dump import (
@@ -27,6 +31,7 @@ from cascade_rpn_d2.engine.proposal_dump import (
     default_chunk_size,
     records_to_propose_for,
 )
+from tests.engine.tiny_data import write_dataset
 
 
 @pytest.fixture
@@ -317,10 +322,11 @@ def test_files_that_do_not_fit_stop_a_run_before_it_begins(dump, tiny_config, tm
     with pytest.raises(FileNotFoundError, match="cascade-rpn dump-proposals"):
         train(config)
     dump()
-    config.dataloader.test.dataset.names = "cascade_rpn_demo_val"
-    with pytest.raises(ValueError, match="has no entry for .* images of cascade_rpn_demo_val"):
+    more = register_coco_folder(write_dataset(tmp_path / "more", images=7))
+    config.dataloader.test.dataset.names = more
+    with pytest.raises(ValueError, match=f"has no entry for .* images of {more}"):
         train(config)
-    with pytest.raises(ValueError, match="has no entry for .* images of cascade_rpn_demo_val"):
+    with pytest.raises(ValueError, match=f"has no entry for .* images of {more}"):
         evaluate_checkpoint(config)
     config.dataloader.evaluator = None
     config.dataloader.train.dataset.proposal_files = None
