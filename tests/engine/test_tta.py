@@ -172,6 +172,9 @@ def test_precomputed_proposals(detector, tmp_path):
     assert evaluate_checkpoint(config, tta=True)["bbox"]["AP75"] > 90
 
 
+FLIP = "{_target_: detectron2.data.transforms.RandomFlip}"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -179,7 +182,7 @@ def test_precomputed_proposals(detector, tmp_path):
         ("tta.min_sizes=[600.5]", r"such as \(800, 1333\), not \(600\.5, 2000\)"),
         ("tta.batch_size=0", "batch_size must be a positive integer, not 0"),
         ("tta.merge.method=cubic", "'linear' or 'gaussian', not 'cubic'"),
-        ("dataloader.test.mapper.augmentations=[{a:1},{b:2}]", "one ResizeShortestEdge"),
+        (f"dataloader.test.mapper.augmentations=[{FLIP},{FLIP}]", "one ResizeShortestEdge"),
     ],
 )
 def test_values_that_cannot_be(detector, override, message):
