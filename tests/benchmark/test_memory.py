@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -20,6 +21,11 @@ def ones(mebibytes: int) -> torch.Tensor:
     return torch.ones(mebibytes * MIB, dtype=torch.uint8)
 
 
+def measured(function: Callable[[], torch.Tensor]) -> int:
+    """The least of three, as the rest of a process that has run other tests may grow meanwhile."""
+    return min(extra_memory(function, CPU) or 0 for _ in range(3))
+
+
 @linux
 @pytest.mark.parametrize("size", [0, 24])
 def test_temporary_memory_counts_and_the_output_does_not(size):
@@ -29,7 +35,7 @@ def test_temporary_memory_counts_and_the_output_does_not(size):
         del temporary
         return output
 
-    assert extra_memory(function, CPU) == pytest.approx(size * MIB, abs=MIB)
+    assert measured(function) == pytest.approx(size * MIB, abs=MIB)
 
 
 @linux
@@ -38,7 +44,7 @@ def test_memory_freed_before_the_output_exists_counts_where_it_is_the_peak():
         ones(50)
         return ones(10)
 
-    assert extra_memory(function, CPU) == pytest.approx(40 * MIB, abs=MIB)
+    assert measured(function) == pytest.approx(40 * MIB, abs=MIB)
 
 
 @linux
@@ -49,7 +55,7 @@ def test_memory_of_other_threads_counts():
         thread.join()
         return ones(1)
 
-    assert extra_memory(function, CPU) == pytest.approx(31 * MIB, abs=2 * MIB)
+    assert measured(function) == pytest.approx(31 * MIB, abs=2 * MIB)
 
 
 def test_without_a_high_water_mark_it_is_unknown(monkeypatch, tmp_path):

@@ -103,7 +103,7 @@ def test_other_models_and_pictures_that_cannot_be_written(arguments, weights, ti
     runs = (visualize_grid, visualize_refinement, visualize_scores, visualize_score_ious)
     for run in runs:
         compares = run in (visualize_scores, visualize_score_ious)  # the classes of both
-        why = "1 classes but the model 80" if compares else "no heat maps of grid points"
+        why = "'box' is in one only" if compares else "no heat maps of grid points"
         with pytest.raises(ValueError, match=why):
             run(**other, data=tiny_data)
         with pytest.raises(ValueError, match=r"name it \*\.png"):
