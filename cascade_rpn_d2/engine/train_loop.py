@@ -22,7 +22,8 @@ from ..config.files import save_config
 from . import stopping
 from .categories import adopt_categories, class_layers, run_categories
 from .early_log import write_to_files
-from .evaluation import Results, evaluate, try_evaluation, warn_of_many_objects
+from .evaluation import Results, evaluate, warn_of_many_objects
+from .evaluators import try_evaluation
 from .hooks import (
     BestCheckpointer,
     Evaluation,

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from cascade_rpn_d2.engine import setup_config
 from tests.engine.tiny_data import write_dataset
+from tests.engine.tiny_models import tiny_config_file
 
 TINY_CONFIG = str(Path(__file__).with_name("tiny_config.py"))
 
@@ -34,6 +35,26 @@ def tiny_config(tiny_data: str, tmp_path: Path) -> Callable[..., DictConfig]:
             test_data=tiny_data,
             output_dir=str(tmp_path / folder),
         )
+
+    return make
+
+
+@pytest.fixture
+def tiny_detector(tmp_path) -> Callable[..., DictConfig]:
+    """Makes configs of the tiny detector on images of its own: ``tiny_detector("x", ("cat",))``."""
+
+    def make(folder: str, classes: tuple[str, ...], *overrides: str) -> DictConfig:
+        data = write_dataset(tmp_path / folder / "data", classes=classes)
+        config = setup_config(
+            tiny_config_file("tiny_faster_rcnn_run"),
+            overrides,
+            train_data=data,
+            test_data=data,
+            output_dir=str(tmp_path / folder / "out"),
+            device="cpu",
+        )
+        config.dataloader.evaluator._target_ = "cascade_rpn_d2.evaluation.DetectionEvaluator"
+        return config
 
     return make
 

@@ -3,52 +3,30 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from detectron2.config import instantiate
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from cascade_rpn_d2.checkpoint import Checkpointer
 from cascade_rpn_d2.config.max_detections import set_max_detections
-from cascade_rpn_d2.engine import evaluate, evaluate_checkpoint, setup_config, train
+from cascade_rpn_d2.engine import evaluate, evaluate_checkpoint
 from cascade_rpn_d2.engine.evaluation import (
     results_table,
-    try_evaluation,
     warn_of_many_objects,
     write_results,
 )
+from cascade_rpn_d2.engine.evaluators import try_evaluation
 from cascade_rpn_d2.engine.setup import start_logging, use_data
+from tests.engine.constant_evaluator import ConstantEvaluator
 from tests.engine.tiny_data import write_dataset
-from tests.engine.tiny_models import tiny_config_file
 
 RESULTS = {
     "box_proposals": {"AR@100": 61.1, "ARl@100": math.nan},
     "bbox": {"AP": 40.5, "AP-cat": 1},
 }
-
-
-@pytest.fixture
-def tiny_detector(tmp_path) -> Callable[..., DictConfig]:
-    """Makes configs of the tiny detector on images of its own: ``tiny_detector("x", ("cat",))``."""
-
-    def make(folder: str, classes: tuple[str, ...], *overrides: str) -> DictConfig:
-        data = write_dataset(tmp_path / folder / "data", classes=classes)
-        config = setup_config(
-            tiny_config_file("tiny_faster_rcnn_run"),
-            overrides,
-            train_data=data,
-            test_data=data,
-            output_dir=str(tmp_path / folder / "out"),
-            device="cpu",
-        )
-        config.dataloader.evaluator._target_ = "cascade_rpn_d2.evaluation.DetectionEvaluator"
-        return config
-
-    return make
 
 
 def test_the_table_has_a_line_a_task_and_no_single_classes():
@@ -92,22 +70,13 @@ def test_the_weights_of_a_checkpoint_are_what_is_evaluated(tiny_config, tmp_path
 def test_several_evaluators_give_one_dict(tiny_config, tmp_path):
     config = tiny_config("out")
     (tmp_path / "out").mkdir()
-    second = {"_target_": _Constant}
+    second = {"_target_": ConstantEvaluator}
     config.dataloader.evaluator = OmegaConf.create(
         [config.dataloader.evaluator, second], flags={"allow_objects": True}
     )
     config.dataloader.evaluator[0].dataset_name = config.dataloader.test.dataset.names
     results = evaluate(config, instantiate(config.model))
     assert set(results) == {"box_proposals", "constant"}
-
-
-class _Constant:
-    def reset(self) -> None: ...
-
-    def process(self, inputs, outputs) -> None: ...
-
-    def evaluate(self) -> dict:
-        return {"constant": {"value": 1.0}}
 
 
 def test_nothing_to_evaluate_is_said(tiny_config):
@@ -127,45 +96,6 @@ def test_the_checkpoint_of_another_model_is_not_evaluated(tiny_config, tmp_path)
     config.train.init_checkpoint = str(tmp_path / "out" / "backbone.pth")
     with pytest.raises(ValueError, match="of another model .* keys are missing: .*unexpected"):
         evaluate_checkpoint(config)
-
-
-def test_an_evaluation_that_is_tried_tells_its_metrics(tiny_config, tiny_detector, tmp_path, capfd):
-    config = tiny_config("out")
-    names = try_evaluation(config)
-    (tmp_path / "out").mkdir()
-    results = evaluate(config, instantiate(config.model))
-    assert names == {f"{task}/{name}" for task, values in results.items() for name in values}
-    capfd.readouterr()
-    detector = tiny_detector("detector", ("cat", "dog"))
-    assert {"bbox/AP", "bbox/AP90", "bbox/AP-dog"} <= try_evaluation(detector)
-    assert capfd.readouterr().out == ""
-    for change in ("evaluator", "test"):
-        detector.dataloader[change] = None
-        assert try_evaluation(detector) is None
-
-
-@pytest.mark.parametrize("evaluator", ["DetectionEvaluator", "COCOEvaluator"])
-def test_an_evaluation_that_is_tried_writes_nothing(evaluator, tiny_detector, tmp_path):
-    config = tiny_detector("detector", ("cat", "dog"))
-    package = "cascade_rpn_d2" if evaluator == "DetectionEvaluator" else "detectron2"
-    config.dataloader.evaluator._target_ = f"{package}.evaluation.{evaluator}"
-    config.dataloader.evaluator.output_dir = config.train.output_dir
-    config.dataloader.evaluator.distributed = True
-    before = {path for path in tmp_path.rglob("*")}
-    assert "bbox/AP" in try_evaluation(config)
-    assert {path for path in tmp_path.rglob("*")} == before
-    # Its folder is where Detectron2's evaluator puts annotations that are in no file.
-    name = config.dataloader.test.dataset.names
-    records, classes = DatasetCatalog.get(name), MetadataCatalog.get(name).thing_classes
-    DatasetCatalog.register(f"{name}_{evaluator}_in_no_file", lambda: records)
-    MetadataCatalog.get(f"{name}_{evaluator}_in_no_file").thing_classes = classes
-    config.dataloader.test.dataset.names = f"{name}_{evaluator}_in_no_file"
-    config.dataloader.evaluator.dataset_name = f"{name}_{evaluator}_in_no_file"
-    assert try_evaluation(config) is None
-    assert {path for path in tmp_path.rglob("*")} == before
-    config.dataloader.evaluator.output_dir = None
-    with pytest.raises(ValueError, match="output_dir must be provided"):
-        try_evaluation(config)
 
 
 def test_an_evaluation_writes_what_was_found_beside_its_metrics(
@@ -212,33 +142,6 @@ def test_test_images_without_annotations_are_predicted_and_said_to_be(
     assert "has no annotations: there is nothing to measure" in caplog.text
     (file,) = (tmp_path / "out/out").iterdir()
     assert json.loads(file.read_text())
-
-
-def test_metrics_that_cannot_be_known_before_are_none(tiny_detector):
-    config = tiny_detector("masks", ("cat",))
-    config.model.roi_heads.mask_head = {"of": "some kind"}
-    assert try_evaluation(config) is None
-    config = tiny_detector("foreign", ("cat",))
-    config.dataloader.evaluator = OmegaConf.create(
-        {"_target_": _Constant}, flags={"allow_objects": True}
-    )
-    assert try_evaluation(config) is None
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("id", "a1"), ("area", "large"), ("bbox", "none")], ids=lambda x: x
-)
-def test_data_that_cannot_be_evaluated_on_are_refused_before_training(tiny_detector, key, value):
-    config = tiny_detector("faulty", ("cat", "dog"))
-    name = config.dataloader.test.dataset.names
-    file = Path(MetadataCatalog.get(name).json_file)
-    content = json.loads(file.read_text())
-    for annotation in content["annotations"]:
-        annotation[key] = value
-    file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=f"The test data '{name}' cannot be evaluated on .*: mend"):
-        train(config)
-    assert not Path(config.train.output_dir).exists()
 
 
 def test_more_objects_than_detections_that_count_are_said_at_the_start(tiny_detector, caplog):

@@ -13,7 +13,7 @@ from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config.files import save_config
 from cascade_rpn_d2.data import num_classes
 from cascade_rpn_d2.engine import evaluate_checkpoint, setup_config, train
-from cascade_rpn_d2.engine.evaluation import try_evaluation
+from cascade_rpn_d2.engine.evaluators import try_evaluation
 from cascade_rpn_d2.engine.predictor import Categories
 from cascade_rpn_d2.engine.proposal_data import use_proposals
 from cascade_rpn_d2.engine.setup import check_train, prepare_run, require_registered, use_data
