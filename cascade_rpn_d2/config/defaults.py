@@ -28,6 +28,10 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     ``"ResamplingCascadeROIHeads"`` and ``MODEL.CPM``; ``configs/yacs/scored_cascade_rcnn.yaml``
     sets them.
 
+    ``MODEL.PROPOSAL_GENERATOR.NAME = "StandardRPN"`` reads the keys of Detectron2's ``"RPN"``, of
+    which ``MODEL.RPN.BOUNDARY_THRESH`` is 0 for the papers' baselines, and ``MIN_POSITIVE_IOU``,
+    ``CLAIMS`` and ``MATCH_ACROSS_BORDER`` beside them.
+
     ``MODEL.BACKBONE.NAME = "build_vgg16_backbone"`` reads ``MODEL.VGG.OUT_FEATURES`` and
     ``MODEL.BACKBONE.FREEZE_AT``; ``MODEL.ROI_BOX_HEAD.NAME = "VGGBoxHead"`` reads ``NUM_FC``,
     ``FC_DIM`` and ``DROPOUT`` beside it. ``configs/yacs/faster_rcnn_vgg16.yaml`` sets them all.
@@ -40,8 +44,13 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     cfg.MODEL.ROI_GRID_HEAD = _roi_grid_head()
     cfg.MODEL.CPM = _cpm()
     # Whether cells that exist for a larger image of the batch alone propose, as in mmdet: in
-    # CascadeRPN, GuidedAnchorRPN and GuidedAnchorRetinaNet. Detectron2's RPN has no choice.
+    # the proposal generators of this project and GuidedAnchorRetinaNet. Detectron2's RPN has no
+    # choice.
     cfg.MODEL.PROPOSAL_GENERATOR.PROPOSE_IN_PADDING = False
+    # Of StandardRPN, which reads MODEL.RPN: see there, and IoUAssigner.
+    cfg.MODEL.RPN.MIN_POSITIVE_IOU = 0.3
+    cfg.MODEL.RPN.CLAIMS = "match"
+    cfg.MODEL.RPN.MATCH_ACROSS_BORDER = False
     # Of ResamplingCascadeROIHeads and ScoredCascadeROIHeads: weight of the losses of every stage.
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
     cfg.MODEL.VGG = CfgNode()

@@ -18,6 +18,7 @@ from ..data import OpenCVResizeShortestEdge
 from ..modeling import (
     InclusiveAnchorGenerator,
     InclusiveBox2BoxTransform,
+    InclusiveBoxCoder,
     InclusiveClassPredictor,
     InclusiveRCNN,
     InclusiveROIPooler,
@@ -49,6 +50,7 @@ def use_cpm_authors_geometry(model: DictConfig, dataloader: DictConfig) -> None:
         dataloader: of the experiment, its mapper for tests following that for training.
     """
     _count_last_pixels(model, rounding="sides", to_edges=False)
+    model.proposal_generator.refinement.box_coder.coder.bounds_shrinking = False
     model.pads_black = True
     for owner in _box_coders(model):
         owner.box2box_transform = L(InclusiveBox2BoxTransform)(
@@ -94,6 +96,7 @@ def _count_last_pixels(model: DictConfig, *, rounding: str, to_edges: bool) -> N
     model._target_ = InclusiveRCNN
     generator = model.proposal_generator
     generator._target_ = InclusiveRPN
+    generator.refinement.box_coder = L(InclusiveBoxCoder)(coder=generator.refinement.box_coder)
     # Smaller than that of a proposal of one pixel, which both keep.
     generator.min_box_size = -1.0
     anchors = generator.anchor_generator
@@ -110,12 +113,11 @@ def _count_last_pixels(model: DictConfig, *, rounding: str, to_edges: bool) -> N
 
 
 def _box_coders(model: DictConfig) -> Iterator[DictConfig]:
-    """What has a ``box2box_transform``."""
+    """The predictors that have a ``box2box_transform``."""
     heads = model.roi_heads
-    predictors = heads.get("box_predictors") or [heads.box_predictor]
-    for owner in (model.proposal_generator, *predictors):
-        if owner.get("box2box_transform") is not None:
-            yield owner
+    for predictor in heads.get("box_predictors") or [heads.box_predictor]:
+        if predictor.get("box2box_transform") is not None:
+            yield predictor
 
 
 def _resize_with_opencv(dataloader: DictConfig, *, in_float: bool) -> None:

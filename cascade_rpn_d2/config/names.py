@@ -15,9 +15,12 @@ from detectron2.utils.registry import _convert_target_to_string, locate
 
 from ..files.untrusted import shown
 
-# Full names, no prefixes: what the configs of the zoo name, and nothing else. Those of this package
+# What no config of the zoo names any more, but recorded ones do.
+RECORDED_NAMES = frozenset({"detectron2.modeling.proposal_generator.RPN"})
+
+# Full names, no prefixes: what the configs of the zoo name, and nothing else but these. Those of this package
 # are public, and stay where they are when files move; those of Detectron2 are as it writes them.
-NAMES = frozenset(
+NAMES = RECORDED_NAMES | frozenset(
     {
         "cascade_rpn_d2.data.DatasetMapper",
         "cascade_rpn_d2.data.OpenCVResizeShortestEdge",
@@ -49,11 +52,11 @@ NAMES = frozenset(
         "cascade_rpn_d2.modeling.GuidedAnchorRetinaNetHead",
         "cascade_rpn_d2.modeling.InclusiveAnchorGenerator",
         "cascade_rpn_d2.modeling.InclusiveBox2BoxTransform",
+        "cascade_rpn_d2.modeling.InclusiveBoxCoder",
         "cascade_rpn_d2.modeling.InclusiveClassPredictor",
         "cascade_rpn_d2.modeling.InclusiveRCNN",
         "cascade_rpn_d2.modeling.InclusiveROIPooler",
         "cascade_rpn_d2.modeling.InclusiveRPN",
-        "cascade_rpn_d2.modeling.InsideAnchorRPN",
         "cascade_rpn_d2.modeling.IoUAssigner",
         "cascade_rpn_d2.modeling.IoULoss",
         "cascade_rpn_d2.modeling.IoUScoring",
@@ -72,6 +75,7 @@ NAMES = frozenset(
         "cascade_rpn_d2.modeling.SmoothL1Loss",
         "cascade_rpn_d2.modeling.SoftNMSMerge",
         "cascade_rpn_d2.modeling.Stage",
+        "cascade_rpn_d2.modeling.StandardRPN",
         "cascade_rpn_d2.modeling.SymmetricBox2BoxTransform",
         "cascade_rpn_d2.modeling.VGG16",
         "cascade_rpn_d2.modeling.VGGBoxHead",
@@ -100,7 +104,6 @@ NAMES = frozenset(
         "detectron2.modeling.matcher.Matcher",
         "detectron2.modeling.meta_arch.retinanet.RetinaNetHead",
         "detectron2.modeling.poolers.ROIPooler",
-        "detectron2.modeling.proposal_generator.RPN",
         "detectron2.modeling.proposal_generator.StandardRPNHead",
         "detectron2.modeling.roi_heads.FastRCNNConvFCHead",
         "detectron2.solver.get_default_optimizer_params",

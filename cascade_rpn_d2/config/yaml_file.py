@@ -30,6 +30,7 @@ from .names import (
     renamed,
     require_known_names,
 )
+from .old_arguments import with_todays_arguments
 
 # A run's config.yaml has some 15 kB, and 13,000 categories by name add 0.6 MB.
 _MOST_BYTES = 2 * 2**20
@@ -72,7 +73,7 @@ def read_yaml(file: str, *, trusted: bool = False) -> DictConfig:
         raise ValueError(f"{file} is nested more deeply than any config.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file} is no config: a config in YAML has keys, such as `model:`.")
-    content = renamed(content)
+    content = with_todays_arguments(renamed(content))
     if not trusted:
         require_known_names(content, file)
     try:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from detectron2.modeling.proposal_generator import RPN
-from detectron2.structures import Boxes, ImageList, pairwise_iou
+from detectron2.structures import Boxes, ImageList
 from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
-from ..modeling import BoxCoder, CascadeRPN, GroundTruth, Stage
+from ..modeling import BoxCoder, CascadeRPN, GroundTruth, Refinement, Stage, StandardRPN
+from ..modeling.anchors import pyramid_anchors
 from ..modeling.assignment import POSITIVE
-from ..modeling.ground_truth import valid_cells
+from ..modeling.ground_truth import Grid, valid_cells
 from .generators import generator_of, read_maps
 from .labelled_images import objects_of, read_record
 from .model_choices import ModelChoice
@@ -80,7 +80,7 @@ def measure_targets(
     """The targets of every stage on images of a dataset.
 
     Args:
-        predictor: of a model whose generator is a cascade or Detectron2's ``RPN``.
+        predictor: of a model whose generator is a cascade or a ``StandardRPN``.
         records: Detectron2's dicts of the images, with ``annotations``.
         first_stage_only: leave the later stages out.
 
@@ -137,11 +137,11 @@ def regression_targets(
     objects = objects.to(images.device)
     if isinstance(generator, CascadeRPN):
         return _cascade_targets(generator, images, maps, objects, first_stage_only)
-    if isinstance(generator, RPN):
+    if isinstance(generator, StandardRPN):
         return {"RPN": _rpn_targets(generator, images, maps, objects)}
     raise ValueError(
         f"The targets of {type(generator).__name__} cannot be measured: give a config whose "
-        "proposal_generator is a CascadeRPN or Detectron2's RPN."
+        "proposal_generator is a CascadeRPN or a StandardRPN."
     )
 
 
@@ -194,30 +194,41 @@ def _cascade_targets(
     first_stage_only: bool,
 ) -> dict[str, Tensor]:
     grids, steps = generator.trace(images, maps)
-    truth = GroundTruth(objects[None], objects.new_ones((1, len(objects)), dtype=torch.bool))
-    sizes = torch.tensor(images.image_sizes, device=objects.device)
-    valid = valid_cells(grids, sizes, generator.num_anchors, generator.size_divisibility)
-    found = {}
-    for number, step in enumerate(steps[:1] if first_stage_only else steps, start=1):
-        boxes = step.state.boxes
-        assignment = step.stage.assigner(boxes, truth, grids, generator.num_anchors, valid)
-        positive = assignment.labels == POSITIVE
-        matched = truth.of(assignment.matched)
-        found[f"stage {number}"] = BoxCoder().encode(boxes[positive], matched[positive])
-    return found
+    return {
+        f"stage {number}": _targets_of(
+            step.stage, step.state.boxes, grids, images, objects, generator.size_divisibility
+        )
+        for number, step in enumerate(steps[:1] if first_stage_only else steps, start=1)
+    }
 
 
 def _rpn_targets(
-    generator: RPN, images: ImageList, maps: Mapping[str, Tensor], objects: Tensor
+    generator: StandardRPN, images: ImageList, maps: Mapping[str, Tensor], objects: Tensor
 ) -> Tensor:
-    """As ``RPN.label_and_sample_anchors`` labels the anchors, without its sampling."""
     features = [maps[name] for name in generator.in_features]
-    anchors = Boxes.cat(generator.anchor_generator(features))
-    matched, labels = generator.anchor_matcher(pairwise_iou(Boxes(objects), anchors))
-    positive = labels == 1
-    if generator.anchor_boundary_thresh >= 0:
-        positive &= anchors.inside_box(images.image_sizes[0], generator.anchor_boundary_thresh)
-    return BoxCoder().encode(anchors.tensor[positive], objects[matched[positive]])
+    anchors = pyramid_anchors(generator.anchor_generator, features)[None]
+    grids = generator.grids(features)
+    return _targets_of(
+        generator.refinement, anchors, grids, images, objects, generator.size_divisibility
+    )
+
+
+def _targets_of(
+    refinement: Refinement,
+    boxes: Tensor,
+    grids: Sequence[Grid],
+    images: ImageList,
+    objects: Tensor,
+    size_divisibility: int,
+) -> Tensor:
+    """Deltas (n, 4) of the positive of the ``boxes`` (1, R, 4) of an image."""
+    truth = GroundTruth(objects[None], objects.new_ones((1, len(objects)), dtype=torch.bool))
+    sizes = torch.tensor(images.image_sizes, device=objects.device)
+    num_anchors = boxes.shape[1] // sum(grid.cells for grid in grids)
+    valid = valid_cells(grids, sizes, num_anchors, size_divisibility)
+    assignment = refinement.assign(boxes, truth, grids, valid, sizes)
+    positive = assignment.labels == POSITIVE
+    return BoxCoder().encode(boxes[positive], truth.of(assignment.matched)[positive])
 
 
 def _stated_stds(predictor: BatchPredictor) -> dict[str, tuple[float, ...]]:
@@ -225,7 +236,7 @@ def _stated_stds(predictor: BatchPredictor) -> dict[str, tuple[float, ...]]:
     if isinstance(generator, CascadeRPN):
         stages = cast(Iterable[Stage], generator.stages)
         return {f"stage {n}": stage.box_coder.stds for n, stage in enumerate(stages, start=1)}
-    return {"RPN": tuple(1.0 / weight for weight in generator.box2box_transform.weights)}
+    return {"RPN": generator.refinement.box_coder.stds}
 
 
 def _count_stages(config: DictConfig) -> int:

@@ -11,6 +11,7 @@ from .guided_anchors import LocationLoss
 from .inclusive import (
     InclusiveAnchorGenerator,
     InclusiveBox2BoxTransform,
+    InclusiveBoxCoder,
     InclusiveClassPredictor,
     InclusiveRCNN,
     InclusiveROIPooler,
@@ -25,9 +26,9 @@ from .proposal_generator import (
     ConvAlignment,
     GuidedAnchorHead,
     GuidedAnchorRPN,
-    InsideAnchorRPN,
     LearnedAlignment,
     Stage,
+    StandardRPN,
 )
 from .refinement import Refinement
 from .roi_heads import (
@@ -75,11 +76,11 @@ __all__ = [
     "GuidedAnchorRetinaNetHead",
     "InclusiveAnchorGenerator",
     "InclusiveBox2BoxTransform",
+    "InclusiveBoxCoder",
     "InclusiveClassPredictor",
     "InclusiveROIPooler",
     "InclusiveRCNN",
     "InclusiveRPN",
-    "InsideAnchorRPN",
     "IoUAssigner",
     "IoULoss",
     "IoUScoring",
@@ -99,6 +100,7 @@ __all__ = [
     "SmoothL1Loss",
     "SoftNMSMerge",
     "Stage",
+    "StandardRPN",
     "SymmetricBox2BoxTransform",
     "VGG16",
     "VGGBoxHead",

@@ -65,6 +65,9 @@ class Assigner(Protocol):
         """
 
 
+ClaimRule = Literal["match", "label"]
+
+
 class IoUAssigner:
     """Anchor-based assignment by IoU, as in Faster R-CNN (Cascade RPN, section 4.2).
 
@@ -83,6 +86,12 @@ class IoUAssigner:
         min_positive_iou: least IoU at which an object claims its best boxes; None claims nothing.
             With 0, as RetinaNets have it, an object that no box overlaps claims all of them, as in
             the reference implementation.
+        claims: whether a box that an object claims will ``"match"`` it (mmdet), or is a positive
+            by its ``"label"`` alone and learns the object that it overlaps most (py-faster-rcnn,
+            Detectron2).
+
+    Raises:
+        ValueError: if the thresholds are in no order, or ``claims`` is neither.
     """
 
     def __init__(
@@ -90,7 +99,11 @@ class IoUAssigner:
         positive_iou: float = 0.7,
         negative_iou: float = 0.7,
         min_positive_iou: float | None = 0.3,
+        *,
+        claims: ClaimRule = "match",
     ):
+        if claims not in get_args(ClaimRule):
+            raise ValueError(f"claims is 'match' or 'label', not {claims!r}.")
         if not 0 <= negative_iou <= positive_iou <= 1:
             raise ValueError(
                 "0 <= negative_iou <= positive_iou <= 1 must hold, not "
@@ -99,6 +112,7 @@ class IoUAssigner:
         self.positive_iou = positive_iou
         self.negative_iou = negative_iou
         self.min_positive_iou = min_positive_iou
+        self.claims = claims
 
     def __call__(
         self,
@@ -116,8 +130,9 @@ class IoUAssigner:
 
         if claimant is not None:
             claimed = claimant >= 0
-            matched = torch.where(claimed, claimant, matched)
             labels.masked_fill_(claimed, POSITIVE)
+            if self.claims == "match":
+                matched = torch.where(claimed, claimant, matched)
 
         return Assignment(labels.masked_fill_(~valid, IGNORED), matched)
 

@@ -24,7 +24,9 @@ class BoxCoder:
         stds: standard deviations of (dx, dy, dw, dh) in units of the reference box: a network
             output of 1 means a delta of one standard deviation. The reciprocals of Detectron2's
             ``weights``.
-        max_side_ratio: no side grows or shrinks by more than this factor.
+        max_side_ratio: no side grows by more than this factor.
+        bounds_shrinking: whether no side shrinks by more than that factor either, as in mmdet and
+            Grid R-CNN Plus; otherwise, as in Detectron and CPM R-CNN, there is no such bound.
 
     Raises:
         ValueError: if there are not four positive standard deviations, or the factor is below 1.
@@ -35,6 +37,7 @@ class BoxCoder:
         stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
         *,
         max_side_ratio: float = MAX_SIDE_RATIO,
+        bounds_shrinking: bool = True,
     ):
         self.stds = tuple(float(s) for s in stds)
         if len(self.stds) != 4 or not all(s > 0 for s in self.stds):
@@ -44,6 +47,7 @@ class BoxCoder:
         if not max_side_ratio >= 1:
             raise ValueError(f"max_side_ratio must be at least 1, not {max_side_ratio}.")
         self.max_side_ratio = float(max_side_ratio)
+        self.bounds_shrinking = bounds_shrinking
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(stds={self.stds}, max_side_ratio={self.max_side_ratio})"
@@ -66,12 +70,13 @@ class BoxCoder:
         """
         deltas = deltas if deltas.dtype == torch.float64 else deltas.float()
         limit = math.log(self.max_side_ratio)
+        least = -limit if self.bounds_shrinking else None
         cx, cy, w, h = _center_and_size(references)
         # Number by number: a tensor of the four would have to be sent to the device, which waits.
         dx, dy, dw, dh = (d * std for d, std in zip(deltas.unbind(-1), self.stds, strict=True))
         cx, cy = cx + dx * w, cy + dy * h
-        w = w * dw.clamp(-limit, limit).exp()
-        h = h * dh.clamp(-limit, limit).exp()
+        w = w * dw.clamp(least, limit).exp()
+        h = h * dh.clamp(least, limit).exp()
         return torch.stack((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), dim=-1)
 
 

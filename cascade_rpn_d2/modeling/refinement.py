@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import box_iou, clip_boxes
-from .assignment import NEGATIVE, POSITIVE, Assigner
+from .assignment import IGNORED, NEGATIVE, POSITIVE, Assigner, Assignment
 from .box_coder import BoxCoder
 from .box_losses import BoxLoss
 from .ground_truth import Grid, GroundTruth
@@ -63,6 +63,10 @@ class Refinement(nn.Module):
         cls_loss: classification loss of all samples; binary cross entropy by default.
         loc_weight: weight of the regression loss.
         cls_weight: weight of the classification loss.
+        border: boxes that reach more than this many pixels beyond the image teach nothing (0 in
+            section 3.3 of Faster R-CNN); None lets all boxes teach.
+        match_across_border: whether an object may claim a box that teaches nothing, which then
+            nothing learns, as in Detectron2 and in CPM R-CNN.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class Refinement(nn.Module):
         cls_loss: ScoreLoss | None = None,
         loc_weight: float = 1.0,
         cls_weight: float = 1.0,
+        border: float | None = None,
+        match_across_border: bool = False,
     ):
         super().__init__()
         self.box_coder = box_coder
@@ -84,6 +90,8 @@ class Refinement(nn.Module):
         self.cls_loss = BinaryCrossEntropyLoss() if cls_loss is None else cls_loss
         self.loc_weight = loc_weight
         self.cls_weight = cls_weight
+        self.border = border
+        self.match_across_border = match_across_border
 
     @torch.no_grad()
     def refine(
@@ -93,6 +101,26 @@ class Refinement(nn.Module):
         refined = self.box_coder.decode(boxes, prediction.deltas)
         return refined if image_sizes is None else clip_boxes(refined, image_sizes)
 
+    @torch.no_grad()
+    def assign(
+        self,
+        boxes: Tensor,
+        truth: GroundTruth,
+        grids: Sequence[Grid],
+        valid: Tensor,
+        image_sizes: Tensor,
+    ) -> Assignment:
+        """What every box has to learn; arguments as of :meth:`losses`."""
+        num_anchors = boxes.shape[1] // sum(grid.cells for grid in grids)
+        if self.border is None:
+            return self.assigner(boxes, truth, grids, num_anchors, valid)
+        end = image_sizes.flip(-1)[:, None] + self.border  # (N, 1, 2)
+        inside = (boxes[..., :2] >= -self.border) & (boxes[..., 2:] < end)
+        teach = valid & inside.all(dim=-1)
+        compete = valid if self.match_across_border else teach
+        assignment = self.assigner(boxes, truth, grids, num_anchors, compete)
+        return Assignment(assignment.labels.where(teach, IGNORED), assignment.matched)
+
     def losses(
         self,
         boxes: Tensor,
@@ -100,12 +128,20 @@ class Refinement(nn.Module):
         truth: GroundTruth,
         grids: Sequence[Grid],
         valid: Tensor,
+        image_sizes: Tensor,
     ) -> StageLosses:
-        """Losses of the prediction for ``boxes`` (N, R, 4), the same number for every cell of the
-        ``grids``; boxes that are not ``valid`` (N, R) teach nothing."""
-        num_anchors = boxes.shape[1] // sum(grid.cells for grid in grids)
+        """Losses of the prediction for ``boxes``.
+
+        Args:
+            boxes: (N, R, 4) in pixels, the same number for every cell of the ``grids``.
+            prediction: for these boxes.
+            truth: the objects, N images.
+            grids: the levels.
+            valid: (N, R) bool; boxes that are not valid teach nothing.
+            image_sizes: (N, 2) height and width in pixels, without padding.
+        """
         with torch.no_grad():
-            assignment = self.assigner(boxes, truth, grids, num_anchors, valid)
+            assignment = self.assign(boxes, truth, grids, valid, image_sizes)
             samples = self.sampler(assignment.labels)
             targets = truth.of(samples.take(assignment.matched))  # (N, K, 4)
             boxes = samples.take(boxes)

@@ -14,5 +14,6 @@ from .rpn_r50_fpn_1x import dataloader, lr_multiplier, optimizer, train
 (_first,) = model.proposal_generator.stages
 _second = copy.deepcopy(_first)
 _first.bridge = True
+_second.border = None  # its boxes are clipped
 model.proposal_generator.stages = [_first, _second]
 train.output_dir = "output/guided_anchoring/rpn_iterative_r50_fpn_1x"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config.files import save_config
-from cascade_rpn_d2.config.names import NAMES, public_name
+from cascade_rpn_d2.config.names import NAMES, RECORDED_NAMES, public_name
 from cascade_rpn_d2.engine.setup import check_train
 
 NAME = "cascade_rpn/cascade_rpn_r50_fpn_1x.py"
@@ -164,7 +164,7 @@ def test_every_config_is_whole_and_can_feed_a_predictor(name):
 @pytest.mark.slow
 def test_what_a_config_from_elsewhere_may_name_is_what_the_zoo_names():
     configs = (named(config_of(name)) for name in model_zoo.list_configs())
-    assert set().union(*map(names_in, configs)) == NAMES
+    assert set().union(*map(names_in, configs)) == NAMES - RECORDED_NAMES
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
+from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -252,6 +253,27 @@ class TestIoUAssigner:
         result = self.assign(boxes, ground_truth([(0, 0, 8, 8), (0, 0, 8, 4)]))
         assert result.matched.tolist() == [[1]]
 
+    def test_a_claim_by_label_alone_leaves_the_box_with_its_better_match(self):
+        """Three quarters of the second box are the first object, a claimed half the second one."""
+        boxes = torch.tensor([[[0, 0, 8, 8], [0, 0, 8, 6.0]]])
+        truth = ground_truth([(0, 0, 8, 8), (0, 3, 8, 6)])
+        found = self.assign(boxes, truth, positive_iou=0.9, claims="label")
+        assert (found.labels.tolist(), found.matched.tolist()) == ([[1, 1]], [[0, 0]])
+        assert self.assign(boxes, truth, positive_iou=0.9).matched.tolist() == [[0, 1]]
+
+    def test_claims_by_label_are_those_of_detectron2s_matcher(self):
+        generator = torch.Generator().manual_seed(2)
+        corner = torch.rand(60, 2, generator=generator) * 30
+        boxes = torch.cat((corner, corner + 4 + torch.rand(60, 2, generator=generator) * 20), 1)
+        objects, anchors = boxes[:6], boxes[6:]
+        matcher = Matcher([0.3, 0.7], [0, -1, 1], allow_low_quality_matches=True)
+        matched, labels = matcher(box_iou(objects[:, None], anchors[None]))
+        truth = ground_truth([tuple(x) for x in objects.tolist()])
+        options = {"negative_iou": 0.3, "min_positive_iou": 0.0, "claims": "label"}
+        found = self.assign(anchors[None], truth, **options)
+        assert found.labels[0].tolist() == labels.tolist()
+        assert found.matched[0].tolist() == matched.tolist()
+
     def test_an_object_nothing_overlaps_claims_nothing(self):
         boxes = torch.tensor([[[0, 0, 8, 8], [20, 20, 30, 30.0]]])
         result = self.assign(boxes, ground_truth([(100, 100, 120, 120)]), min_positive_iou=0.0)
@@ -310,6 +332,10 @@ class TestIoUAssigner:
     def test_bad_thresholds(self):
         with pytest.raises(ValueError, match="negative_iou=0.8"):
             IoUAssigner(positive_iou=0.7, negative_iou=0.8)
+
+    def test_claims_are_of_two_kinds(self):
+        with pytest.raises(ValueError, match="'match' or 'label', not 'best'"):
+            IoUAssigner(claims="best")
 
 
 class TestVariableIoUAssigner:

@@ -94,3 +94,14 @@ def test_a_limit_of_its_own():
     assert height.item() == pytest.approx(32e-6, abs=1e-5)
     with pytest.raises(ValueError, match="at least 1, not 0.5"):
         BoxCoder(max_side_ratio=0.5)
+
+
+def test_only_growth_is_bounded_where_shrinking_is_not():
+    """The same boxes as Detectron2's coding, for deltas far out too."""
+    boxes = torch.tensor([[0.0, 0, 100, 50], [20, 10, 24, 400]])
+    deltas = torch.tensor([[0.5, -2, -9, 9], [0, 0, 5, -6]])
+    weights = (2.0, 2.0, 1.0, 1.0)
+    coder = BoxCoder([0.5, 0.5, 1, 1], bounds_shrinking=False)
+    expected = Box2BoxTransform(weights).apply_deltas(deltas, boxes)
+    torch.testing.assert_close(coder.decode(boxes, deltas), expected)
+    assert not torch.allclose(BoxCoder([0.5, 0.5, 1, 1]).decode(boxes, deltas), expected)

@@ -22,6 +22,7 @@ from cascade_rpn_d2.modeling import (
 from cascade_rpn_d2.modeling.refinement import Prediction
 
 GRIDS = [Grid(1, 6, 8)]
+SIZES = torch.tensor([[64, 64], [64, 64]])
 
 
 def truth_of(*images: tuple[list[list[float]], list[int]]) -> GroundTruth:
@@ -64,7 +65,7 @@ VALID = torch.tensor([True] * 5 + [False]).repeat(2, 1)
 def test_every_class_is_learned_for_itself(refinement):
     truth = truth_of(([[0, 0, 10, 10], [40, 40, 50, 50]], [2, 0]), ([], []))
     prediction = Prediction(torch.randn(2, 6, 4), torch.randn(2, 6, 3))
-    losses = refinement.losses(BOXES, prediction, truth, GRIDS, VALID).losses
+    losses = refinement.losses(BOXES, prediction, truth, GRIDS, VALID, SIZES).losses
 
     wanted = {(0, 0): 2, (0, 1): 2, (0, 4): 0}  # (image, box) -> class
     ignored = {(0, 2), (0, 5), (1, 5)}
@@ -86,7 +87,7 @@ def test_every_class_is_learned_for_itself(refinement):
 def test_statistics_are_those_of_the_positives(refinement):
     truth = truth_of(([[0, 0, 10, 10]], [1]), ([], []))
     prediction = Prediction(torch.zeros(2, 6, 4), torch.zeros(2, 6, 3))
-    statistics = refinement.losses(BOXES, prediction, truth, GRIDS, VALID).statistics
+    statistics = refinement.losses(BOXES, prediction, truth, GRIDS, VALID, SIZES).statistics
     assert statistics["num_pos"] == 1.0  # two, of two images
     expected = box_iou(BOXES[0, :2], truth.boxes[0, :1]).mean()
     torch.testing.assert_close(statistics["iou"], expected)
@@ -97,4 +98,48 @@ def test_classes_must_be_known(refinement):
     unknown = GroundTruth(truth.boxes, truth.valid)
     prediction = Prediction(torch.zeros(2, 6, 4), torch.zeros(2, 6, 3))
     with pytest.raises(ValueError, match="need gt_classes beside gt_boxes"):
-        refinement.losses(BOXES, prediction, unknown, GRIDS, VALID)
+        refinement.losses(BOXES, prediction, unknown, GRIDS, VALID, SIZES)
+
+
+IN_THE_MIDDLE = [20.0, 20, 30, 30]
+
+
+@pytest.mark.parametrize(
+    ("border", "across", "labels"),
+    [
+        (None, False, [1, 0, 0]),
+        (0.0, False, [-1, 1, 0]),  # the object claims the best of those that teach
+        (0.0, True, [-1, 0, 0]),  # it claims one that does not
+        (2.0, False, [1, 0, 0]),
+    ],
+)
+def test_boxes_across_the_border_teach_nothing(border, across, labels):
+    """One reaches 2 px beyond the image."""
+    refinement = Refinement(
+        box_coder=BoxCoder(),
+        assigner=IoUAssigner(0.9, 0.9, 0.01),
+        sampler=DenseSampler(),
+        box_loss=SmoothL1Loss(),
+        border=border,
+        match_across_border=across,
+    )
+    boxes = torch.tensor([[[-2.0, 0, 10, 10], [0, 0, 5, 10], IN_THE_MIDDLE]])
+    truth = truth_of(([[0, 0, 9, 9]], [0]))
+    valid, sizes = torch.ones(1, 3, dtype=torch.bool), torch.tensor([[40, 48]])
+    found = refinement.assign(boxes, truth, [Grid(1, 3, 8)], valid, sizes)
+    assert found.labels.tolist() == [labels]
+
+
+def test_a_box_that_ends_at_the_border_crosses_it():
+    """As the reference codes have it: the last column is the one before the width."""
+    refinement = Refinement(
+        box_coder=BoxCoder(),
+        assigner=IoUAssigner(),
+        sampler=DenseSampler(),
+        box_loss=SmoothL1Loss(),
+        border=0.0,
+    )
+    boxes = torch.tensor([[[0.0, 0, 48, 9], [0, 0, 47, 39.9], [0, 0, 9, 40]]])
+    valid, sizes = torch.ones(1, 3, dtype=torch.bool), torch.tensor([[40, 48]])
+    found = refinement.assign(boxes, truth_of(([], [])), [Grid(1, 3, 8)], valid, sizes)
+    assert found.labels.tolist() == [[-1, 0, -1]]

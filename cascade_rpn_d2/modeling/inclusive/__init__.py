@@ -8,7 +8,7 @@ where a code takes ``x2`` for an edge all the same, so does its counterpart.
 """
 
 from .anchors import AnchorRounding, InclusiveAnchorGenerator
-from .box_coder import InclusiveBox2BoxTransform
+from .box_coder import InclusiveBox2BoxTransform, InclusiveBoxCoder
 from .class_predictor import InclusiveClassPredictor
 from .detector import InclusiveRCNN
 from .pixels import edges_of, pixels_of
@@ -19,6 +19,7 @@ __all__ = [
     "AnchorRounding",
     "InclusiveAnchorGenerator",
     "InclusiveBox2BoxTransform",
+    "InclusiveBoxCoder",
     "InclusiveClassPredictor",
     "InclusiveRCNN",
     "InclusiveROIPooler",

@@ -5,12 +5,35 @@ from __future__ import annotations
 from detectron2.modeling.box_regression import Box2BoxTransform
 from torch import Tensor
 
-from ..box_coder import SymmetricBox2BoxTransform
+from ..box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .pixels import edges_of, pixels_of
 
 
+class InclusiveBoxCoder:
+    """A :class:`BoxCoder` of the edges of the boxes, for proposal generators.
+
+    Args:
+        coder: of the edges.
+    """
+
+    def __init__(self, coder: BoxCoder):
+        self.coder = coder
+        self.stds = coder.stds
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.coder!r})"
+
+    def encode(self, references: Tensor, targets: Tensor) -> Tensor:
+        """Deltas (..., 4) that lead from ``references`` (..., 4) to ``targets`` (..., 4)."""
+        return self.coder.encode(edges_of(references), edges_of(targets))
+
+    def decode(self, references: Tensor, deltas: Tensor) -> Tensor:
+        """Boxes (..., 4) that ``deltas`` (..., 4) make of ``references`` (..., 4); not clipped."""
+        return pixels_of(self.coder.decode(edges_of(references), deltas))
+
+
 class InclusiveBox2BoxTransform:
-    """Another coding, of the edges of the boxes.
+    """Another coding, of the edges of the boxes, for Detectron2's ROI heads.
 
     Args:
         transform: the coding: Detectron2's, which bounds growth alone, as Detectron and CPM R-CNN

@@ -168,10 +168,10 @@ class GuidedAnchorRetinaNet(DenseDetector):
         truth = GroundTruth.from_instances(gt_instances)
         location = self.location_loss(predictions.location, truth, grids)
         shapes = Prediction(shape_deltas(flatten_cells(predictions.shapes)), None)
-        shape = self.shape.losses(squares, shapes, truth, grids, valid)
+        shape = self.shape.losses(squares, shapes, truth, grids, valid, image_sizes)
         anchors = self._anchors(predictions, squares)
         prediction = self.head.predict(predictions)
-        outcome = self.refinement.losses(anchors, prediction, truth, grids, valid)
+        outcome = self.refinement.losses(anchors, prediction, truth, grids, valid, image_sizes)
 
         own = None if self.propose_in_padding else valid
         active = have_anchors(predictions.location, self.location_threshold, own)

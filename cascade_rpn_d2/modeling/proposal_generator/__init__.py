@@ -4,9 +4,9 @@ from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
 from .cascade_rpn import CascadeRPN, StageStep
 from .guided_anchor_head import GuidedAnchorHead
 from .guided_anchor_rpn import GuidedAnchorRPN
-from .inside_anchor_rpn import InsideAnchorRPN
 from .predictor import BoxPredictor
 from .stage import Stage, StageState
+from .standard_rpn import StandardRPN
 
 __all__ = [
     "AdaptiveAlignment",
@@ -15,9 +15,9 @@ __all__ = [
     "ConvAlignment",
     "GuidedAnchorHead",
     "GuidedAnchorRPN",
-    "InsideAnchorRPN",
     "LearnedAlignment",
     "Stage",
     "StageState",
     "StageStep",
+    "StandardRPN",
 ]

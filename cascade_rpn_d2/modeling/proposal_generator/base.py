@@ -120,23 +120,19 @@ class DenseProposalGenerator(nn.Module):
 
         Those of cells that exist for other images alone are none of them.
         """
-        logits = logits.detach().float()
-        own = self.own_cells(grids, images, boxes.device)
-        if own is not None:
-            foreign = ~own.repeat_interleave(self.num_anchors, dim=1)  # (N, R)
-            # Boxes without area behind all others.
-            boxes = boxes.masked_fill(foreign[..., None], 0)
-            logits = logits.masked_fill(foreign, torch.finfo(logits.dtype).min)
+        own = self.own_cells(grids, images, boxes.device)  # (N, S)
+        may_propose = None if own is None else own.repeat_interleave(self.num_anchors, dim=1)
         counts = [grid.cells * self.num_anchors for grid in grids]
         return select_proposals(
             boxes.split(counts, dim=1),
-            logits.split(counts, dim=1),
+            logits.detach().float().split(counts, dim=1),
             images.image_sizes,
             pre_nms_topk=self.pre_nms_topk[self.training],
             post_nms_topk=self.post_nms_topk[self.training],
             nms_thresh=self.nms_thresh,
             nms_across_levels=self.nms_across_levels,
             min_box_size=self.min_box_size,
+            may_propose=None if may_propose is None else may_propose.split(counts, dim=1),
             training=self.training,
         )
 

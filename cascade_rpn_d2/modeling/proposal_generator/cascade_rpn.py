@@ -148,7 +148,9 @@ class CascadeRPN(DenseProposalGenerator):
         steps = self._run(features, grids, image_sizes)
         for number, step in enumerate(steps, start=1):
             if self.training:
-                outcome = step.stage.losses(step.state.boxes, step.prediction, truth, grids, valid)
+                outcome = step.stage.losses(
+                    step.state.boxes, step.prediction, truth, grids, valid, image_sizes
+                )
                 losses.update(
                     {f"loss_rpn_stage{number}_{kind}": v for kind, v in outcome.losses.items()}
                 )

@@ -164,11 +164,11 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         valid = valid_cells(grids, image_sizes, self.num_anchors, self.size_divisibility)
         anchors = self._anchors(guide, squares)
         prediction = self.head.predict(guide)
-        losses = self._branch_losses(guide, squares, truth, grids, valid)
+        losses = self._branch_losses(guide, squares, truth, grids, valid, image_sizes)
         if guide.location is not None:
             own = self.own_cells(grids, images, squares.device)
             self.log("", {"active_share": share_of(self._active(guide, squares, own), own)})
-        outcome = self.refinement.losses(anchors, prediction, truth, grids, valid)
+        outcome = self.refinement.losses(anchors, prediction, truth, grids, valid, image_sizes)
         losses |= {f"loss_rpn_{kind}": value for kind, value in outcome.losses.items()}
         self.log("", outcome.statistics)
         if not self.propose_in_training:
@@ -225,6 +225,7 @@ class GuidedAnchorRPN(DenseProposalGenerator):
         truth: GroundTruth,
         grids: Sequence[Grid],
         valid: Tensor,
+        image_sizes: Tensor,
     ) -> dict[str, Tensor]:
         """What trains location and shape, as far as there are such branches."""
         losses = {}
@@ -232,7 +233,7 @@ class GuidedAnchorRPN(DenseProposalGenerator):
             losses["loss_rpn_anchor_loc"] = self.location_loss(guide.location, truth, grids)
         if self.shape is not None and guide.shapes is not None:
             prediction = Prediction(shape_deltas(flatten_cells(guide.shapes)), None)
-            outcome = self.shape.losses(squares, prediction, truth, grids, valid)
+            outcome = self.shape.losses(squares, prediction, truth, grids, valid, image_sizes)
             losses["loss_rpn_anchor_shape"] = outcome.losses["loc"]
             self.log("anchor_", outcome.statistics)
         return losses

@@ -32,6 +32,7 @@ def select_proposals(
     nms_thresh: float,
     nms_across_levels: bool = False,
     min_box_size: float = 0.0,
+    may_propose: Sequence[Tensor] | None = None,
     training: bool = False,
 ) -> list[Instances]:
     """The best boxes of every image by their logits, after NMS.
@@ -44,7 +45,8 @@ def select_proposals(
         post_nms_topk: proposals kept per image.
         nms_thresh: IoU above which the lower of two proposals is suppressed.
         nms_across_levels: suppress between levels too, rather than within each level only.
-        min_box_size: boxes whose width or height is not above this are dropped; pixels, at least 0.
+        min_box_size: boxes whose width or height is not above this (pixels) are dropped.
+        may_propose: one (N, Ri) bool a level, which boxes are candidates; all of them by default.
         training: whether a number that is not finite is an error; otherwise its box is dropped.
 
     Returns:
@@ -53,10 +55,11 @@ def select_proposals(
     Raises:
         FloatingPointError: while training, if a box or a logit among the best is not finite.
     """
-    candidates, scores = _best_of_levels(boxes, logits, pre_nms_topk)  # (N, L, P, 4), (N, L, P)
+    # (N, L, P, 4), (N, L, P), (N, L, P)
+    candidates, scores, present = _best_of_levels(boxes, logits, may_propose, pre_nms_topk)
     finite = candidates.isfinite().all(dim=-1) & scores.isfinite()
     width, height = (candidates[..., 2:] - candidates[..., :2]).unbind(-1)
-    valid = finite & (width > min_box_size) & (height > min_box_size)
+    valid = present & finite & (width > min_box_size) & (height > min_box_size)
     if nms_across_levels:
         candidates, scores, valid = (x.flatten(1, 2)[:, None] for x in (candidates, scores, valid))
         scores, order = scores.sort(dim=2, descending=True, stable=True)
@@ -70,7 +73,7 @@ def select_proposals(
     order = order[:, :post_nms_topk, None].expand(-1, -1, 4)
     best_boxes, best_logits = candidates.flatten(1, 2).gather(1, order), ranked[:, :post_nms_topk]
 
-    diverged = ~finite.all()
+    diverged = ~(finite | ~present).all()
     counts = torch.cat((keep.flatten(1).sum(dim=1), diverged[None])).tolist()  # the only wait
     if counts.pop() and training:
         raise FloatingPointError(
@@ -83,18 +86,27 @@ def select_proposals(
 
 
 def _best_of_levels(
-    boxes: Sequence[Tensor], logits: Sequence[Tensor], topk: int
-) -> tuple[Tensor, Tensor]:
-    """The ``topk`` best boxes of every level (N, L, P, 4), best first, and their logits (N, L, P).
-
-    Levels with fewer boxes are filled with boxes without area, which are not valid.
-    """
+    boxes: Sequence[Tensor],
+    logits: Sequence[Tensor],
+    may_propose: Sequence[Tensor] | None,
+    topk: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The ``topk`` best boxes of every level (N, L, P, 4), best first, their logits (N, L, P), and
+    which of them are candidates (N, L, P): levels with fewer are filled up."""
     size = min(topk, max(x.shape[1] for x in logits))  # P
-    best_boxes, best_logits = [], []
-    for level_boxes, level_logits in zip(boxes, logits, strict=True):
-        values, index = level_logits.topk(min(topk, level_logits.shape[1]), dim=1)
-        missing = size - values.shape[1]
+    best_boxes, best_logits, present = [], [], []
+    for level, (level_boxes, level_logits) in enumerate(zip(boxes, logits, strict=True)):
+        count = min(topk, level_logits.shape[1])
+        if may_propose is not None:  # those that may not behind all others
+            lowest = torch.finfo(level_logits.dtype).min
+            level_logits = level_logits.masked_fill(~may_propose[level], lowest)
+        values, index = level_logits.topk(count, dim=1)
         chosen = level_boxes.gather(1, index[..., None].expand(-1, -1, 4))
+        exists = torch.ones_like(values, dtype=torch.bool)
+        if may_propose is not None:
+            exists = may_propose[level].gather(1, index)
+        missing = size - count
         best_boxes.append(F.pad(chosen, (0, 0, 0, missing)))
         best_logits.append(F.pad(values, (0, missing)))
-    return torch.stack(best_boxes, dim=1), torch.stack(best_logits, dim=1)
+        present.append(F.pad(exists, (0, missing)))
+    return torch.stack(best_boxes, 1), torch.stack(best_logits, 1), torch.stack(present, 1)

@@ -52,6 +52,8 @@ class Stage(Refinement):
         cls_loss: classification loss of all samples; binary cross entropy by default.
         loc_weight: weight of the regression loss (10 in Cascade RPN, 7 beneath a detector).
         cls_weight: weight of the classification loss (1, or 0.7 beneath a detector).
+        border: boxes that reach more than this many pixels beyond the image teach nothing; None
+            lets all boxes teach.
         bridge: hand the aligned features on to the next stage, rather than the input features.
         in_features: names of the L maps to read, instead of what the stage before hands on.
     """
@@ -69,6 +71,7 @@ class Stage(Refinement):
         loc_weight: float = 10.0,
         cls_weight: float = 1.0,
         bridge: bool = False,
+        border: float | None = None,
         in_features: Sequence[str] | None = None,
     ):
         super().__init__(
@@ -79,6 +82,7 @@ class Stage(Refinement):
             cls_loss=cls_loss,
             loc_weight=loc_weight,
             cls_weight=cls_weight,
+            border=border,
         )
         self.align = align
         self.predictor = predictor

@@ -1,4 +1,5 @@
-"""The stages of a :class:`CascadeRPN` from yacs keys; LazyConfigs list theirs instead."""
+"""The stages of a :class:`CascadeRPN`, and what refines the anchors of a :class:`StandardRPN`, from
+yacs keys; LazyConfigs list theirs instead."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ from torch import nn
 from ..assignment import Assigner, IoUAssigner, RegionAssigner
 from ..box_coder import BoxCoder
 from ..box_losses import BoxLoss, IoULoss, SmoothL1Loss
-from ..sampling import AllSampler, RandomSampler, Sampler
-from ..yacs import choice, common_width
+from ..refinement import Refinement
+from ..sampling import AllSampler, Sampler
+from ..yacs import choice, common_width, sampler_from_config
 from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
 from .predictor import BoxPredictor
 from .stage import Stage
@@ -96,9 +98,7 @@ def _assigner(kind: str, thresholds: Sequence[float], node: CfgNode) -> Assigner
 def _sampler(kind: str, cfg: CfgNode) -> Sampler:
     return choice("CASCADE_RPN.SAMPLING", kind, {
         "all": lambda: AllSampler(),
-        "random": lambda: RandomSampler(
-            cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE, cfg.MODEL.RPN.POSITIVE_FRACTION
-        ),
+        "random": lambda: sampler_from_config(cfg),
     })  # fmt: skip
 
 
@@ -108,3 +108,33 @@ def _box_loss(kind: str, cfg: CfgNode) -> BoxLoss:
         "iou_log": lambda: IoULoss("log"),
         "smooth_l1": lambda: SmoothL1Loss(cfg.MODEL.RPN.SMOOTH_L1_BETA),
     })  # fmt: skip
+
+
+def standard_refinement_from_config(cfg: CfgNode) -> Refinement:
+    """What refines the anchors of an RPN, from the keys of Detectron2's.
+
+    Raises:
+        ValueError: if they ask for what there is not here.
+    """
+    node = cfg.MODEL.RPN
+    if list(node.IOU_LABELS) != [0, -1, 1]:
+        raise ValueError(
+            "MODEL.RPN.IOU_LABELS of a StandardRPN are [0, -1, 1], background, ignored and "
+            f"object, not {list(node.IOU_LABELS)}."
+        )
+    if node.BBOX_REG_LOSS_TYPE != "smooth_l1":
+        raise ValueError(
+            "MODEL.RPN.BBOX_REG_LOSS_TYPE of a StandardRPN is 'smooth_l1', not "
+            f"'{node.BBOX_REG_LOSS_TYPE}'; in a LazyConfig, box_loss may be any."
+        )
+    negative_iou, positive_iou = node.IOU_THRESHOLDS
+    return Refinement(
+        box_coder=BoxCoder([1 / weight for weight in node.BBOX_REG_WEIGHTS]),
+        assigner=IoUAssigner(positive_iou, negative_iou, node.MIN_POSITIVE_IOU, claims=node.CLAIMS),
+        sampler=sampler_from_config(cfg),
+        box_loss=SmoothL1Loss(node.SMOOTH_L1_BETA),
+        loc_weight=node.BBOX_REG_LOSS_WEIGHT * node.LOSS_WEIGHT,
+        cls_weight=node.LOSS_WEIGHT,
+        border=node.BOUNDARY_THRESH if node.BOUNDARY_THRESH >= 0 else None,
+        match_across_border=node.MATCH_ACROSS_BORDER,
+    )

@@ -6,7 +6,6 @@ results; its keys are in capitals.
 
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
-from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads import FastRCNNConvFCHead
 
 from cascade_rpn_d2.modeling import (
@@ -24,11 +23,12 @@ model.backbone = backbone
 model.pixel_mean = pixel_mean
 model.pixel_std = pixel_std
 
-# RPN: STRADDLE_THRESH 0, anchors across the border do not learn, but are matched; smooth L1 with
-# beta 1/9; of the proposals 2000 of two images are kept, which is about 1000 of one.
-model.proposal_generator._target_ = RPN
-model.proposal_generator.anchor_boundary_thresh = 0
-model.proposal_generator.smooth_l1_beta = 1 / 9
+# RPN: STRADDLE_THRESH 0, anchors across the border do not learn, but are matched; an object claims
+# its best anchor however little they overlap; smooth L1 with beta 1/9; of the proposals 2000 of two
+# images are kept, which is about 1000 of one.
+model.proposal_generator.refinement.match_across_border = True
+model.proposal_generator.refinement.assigner.min_positive_iou = 0.0
+model.proposal_generator.refinement.assigner.claims = "label"
 model.proposal_generator.post_nms_topk = (1000, 1000)
 
 heads = model.roi_heads

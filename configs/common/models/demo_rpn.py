@@ -6,3 +6,4 @@ from .tiny_resnet_fpn import backbone, pixel_mean, pixel_std
 model.backbone = backbone
 model.pixel_mean = pixel_mean
 model.pixel_std = pixel_std
+model.proposal_generator.size_divisibility = 32

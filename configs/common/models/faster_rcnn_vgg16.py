@@ -8,10 +8,17 @@ backbone.
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
-from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.proposal_generator import StandardRPNHead
 
-from cascade_rpn_d2.modeling import InsideAnchorRPN, SymmetricBox2BoxTransform, VGGBoxHead
+from cascade_rpn_d2.modeling import (
+    BoxCoder,
+    IoUAssigner,
+    RandomSampler,
+    Refinement,
+    SmoothL1Loss,
+    StandardRPN,
+    VGGBoxHead,
+)
 
 from .faster_rcnn_fpn import model
 from .vgg16 import backbone, pixel_mean, pixel_std
@@ -20,7 +27,7 @@ model.backbone = backbone
 model.pixel_mean = pixel_mean
 model.pixel_std = pixel_std
 
-model.proposal_generator = L(InsideAnchorRPN)(
+model.proposal_generator = L(StandardRPN)(
     in_features=["conv5"],
     # A 3x3 convolution as wide as the map, 512 (section 3.1).
     head=L(StandardRPNHead)(in_channels="${...backbone.widths.4}", num_anchors=9),
@@ -32,21 +39,26 @@ model.proposal_generator = L(InsideAnchorRPN)(
         # In the middle of the 16 px that a cell is pooled from (py-faster-rcnn).
         offset=0.5,
     ),
-    # Section 3.1.2; each object claims its best anchor besides.
-    anchor_matcher=L(Matcher)(
-        thresholds=[0.3, 0.7], labels=[0, -1, 1], allow_low_quality_matches=True
+    refinement=L(Refinement)(
+        box_coder=L(BoxCoder)(stds=[1.0, 1.0, 1.0, 1.0]),
+        # Section 3.1.2; each object claims its best anchor besides, if they overlap at all. In
+        # py-faster-rcnn one that overlaps none claims all of those.
+        assigner=L(IoUAssigner)(
+            positive_iou=0.7, negative_iou=0.3, min_positive_iou=1e-6, claims="label"
+        ),
+        # Section 3.1.3.
+        sampler=L(RandomSampler)(batch_size_per_image=256, positive_fraction=0.5),
+        box_loss=L(SmoothL1Loss)(
+            beta=1.0 / 9  # py-faster-rcnn; the paper refers to Fast R-CNN, which has 1
+        ),
+        # Both losses are divided by the 256 samples. The paper divides the regression loss by the
+        # number of cells, some 2,400, and multiplies it by lambda = 10, which comes to a weight of
+        # 1.07 here; it adds that this could be simplified (section 3.1.2). py-faster-rcnn has 1.
+        loc_weight=1.0,
+        cls_weight=1.0,
+        border=0.0,  # anchors that cross the border of the image are not trained (section 3.3)
     ),
-    # Anchors that cross the border of the image are not trained (section 3.3).
-    anchor_boundary_thresh=0,
-    box2box_transform=L(SymmetricBox2BoxTransform)(weights=[1.0, 1.0, 1.0, 1.0]),
-    # Section 3.1.3.
-    batch_size_per_image=256,
-    positive_fraction=0.5,
-    # Detectron2 divides both losses by the 256 samples. The paper divides the regression loss by
-    # the number of cells, some 2,400, and multiplies it by lambda = 10, which comes to a weight of
-    # 1.07 here; it adds that this could be simplified (section 3.1.2). py-faster-rcnn has 1.
-    loss_weight={"loss_rpn_cls": 1.0, "loss_rpn_loc": 1.0},
-    smooth_l1_beta=1.0 / 9,  # py-faster-rcnn; the paper refers to Fast R-CNN, which has 1
+    size_divisibility=16,  # of the backbone
     # In training and at test. Before NMS: py-faster-rcnn. After it: sections 3.3 and 4.2.
     pre_nms_topk=(12000, 6000),
     post_nms_topk=(2000, 300),

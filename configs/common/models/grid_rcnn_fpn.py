@@ -13,7 +13,6 @@ from cascade_rpn_d2.modeling import (
     GridHead,
     GridROIHeads,
     GridStage,
-    InsideAnchorRPN,
 )
 
 from .faster_rcnn_fpn import model
@@ -22,10 +21,6 @@ from .resnet50_torchvision_fpn import backbone, pixel_mean, pixel_std
 model.backbone = backbone
 model.pixel_mean = pixel_mean
 model.pixel_std = pixel_std
-
-# Unlike in mmdet's other detectors, anchors across the border do not learn (allowed_border 0).
-model.proposal_generator._target_ = InsideAnchorRPN
-model.proposal_generator.anchor_boundary_thresh = 0
 
 faster = model.roi_heads
 model.roi_heads = L(GridROIHeads)(

@@ -26,11 +26,12 @@ stage1, stage2 = [
         box_loss=L(SmoothL1Loss)(beta=1.0 / 9),
         loc_weight=1.0,
         cls_weight=1.0,
+        border=border,
         bridge=False,
     )
     # Refined boxes overlap the objects more than anchors do: no band between the second's classes,
-    # as in Cascade RPN.
-    for negative_iou in (0.3, 0.7)
+    # as in Cascade RPN. And they are clipped, so that none crosses the border of the image.
+    for negative_iou, border in ((0.3, 0.0), (0.7, None))
 ]
 
 proposal_generator = L(CascadeRPN)(

@@ -12,3 +12,4 @@ model = L(ProposalNetwork)(
     pixel_mean=pixel_mean,
     pixel_std=pixel_std,
 )
+model.proposal_generator.propose_in_training = False

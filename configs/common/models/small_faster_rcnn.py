@@ -7,6 +7,7 @@ model.backbone = small.backbone
 model.pixel_mean = small.pixel_mean
 model.pixel_std = small.pixel_std
 model.proposal_generator = small.proposal_generator
+model.proposal_generator.propose_in_training = True
 
 heads = model.roi_heads
 heads.batch_size_per_image = 256

@@ -12,3 +12,4 @@ generator.head.in_channels = 64
 generator.anchor_generator.sizes = [[16], [32], [64], [128], [256]]
 generator.pre_nms_topk = (1000, 1000)
 generator.post_nms_topk = (1000, 1000)
+generator.size_divisibility = 16  # of the backbone, whose coarsest map comes from res4

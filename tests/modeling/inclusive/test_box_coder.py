@@ -8,7 +8,12 @@ import pytest
 import torch
 from detectron2.modeling.box_regression import Box2BoxTransform
 
-from cascade_rpn_d2.modeling import InclusiveBox2BoxTransform, SymmetricBox2BoxTransform
+from cascade_rpn_d2.modeling import (
+    BoxCoder,
+    InclusiveBox2BoxTransform,
+    InclusiveBoxCoder,
+    SymmetricBox2BoxTransform,
+)
 
 PLAIN = Box2BoxTransform(weights=(1.0, 1.0, 1.0, 1.0))
 CODERS = [PLAIN, SymmetricBox2BoxTransform((1.0, 1.0, 1.0, 1.0))]
@@ -50,3 +55,15 @@ def test_weights_are_those_of_the_coding():
     boxes, targets = torch.tensor([[10.0, 10, 19, 19]]), torch.tensor([[30.0, 10, 49, 29]])
     expected = torch.tensor([[25, 5, 5 * math.log(2), 5 * math.log(2)]])
     torch.testing.assert_close(coder.get_deltas(boxes, targets), expected)
+
+
+@pytest.mark.parametrize("bounds_shrinking", [True, False])
+def test_the_coder_of_generators_is_the_coding_of_roi_heads(bounds_shrinking):
+    coder = InclusiveBoxCoder(BoxCoder(bounds_shrinking=bounds_shrinking))
+    transform = InclusiveBox2BoxTransform(CODERS[bounds_shrinking])
+    boxes, targets = torch.tensor([[10.0, 10, 19, 19]]), torch.tensor([[30.0, 10, 49, 29]])
+    deltas = coder.encode(boxes, targets)
+    torch.testing.assert_close(deltas, transform.get_deltas(boxes, targets))
+    far = torch.tensor([[1.0, 0, -9, 9]])
+    torch.testing.assert_close(coder.decode(boxes, far), transform.apply_deltas(far, boxes))
+    assert coder.stds == (1.0, 1.0, 1.0, 1.0)

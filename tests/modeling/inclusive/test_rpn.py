@@ -4,36 +4,65 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detectron2.modeling.box_regression import Box2BoxTransform
-from detectron2.modeling.matcher import Matcher
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, ImageList
 from torch import nn
 
-from cascade_rpn_d2.modeling import InclusiveBox2BoxTransform, InclusiveRPN
+from cascade_rpn_d2.modeling import (
+    BoxCoder,
+    InclusiveBoxCoder,
+    InclusiveRPN,
+    IoUAssigner,
+    RandomSampler,
+    Refinement,
+    SmoothL1Loss,
+)
+
+
+class OneAnchorPerCell(nn.Module):
+    """Anchors that are given, one for each cell of a map of one row."""
+
+    num_anchors, strides = (1,), (4,)
+
+    def __init__(self, boxes: list):
+        super().__init__()
+        self.boxes = torch.tensor(boxes, dtype=torch.float32)
+
+    def forward(self, maps: list) -> list[Boxes]:
+        return [Boxes(self.boxes)]
+
+
+class Scores(nn.Module):
+    """A head that says the same of every map, with deltas of 0."""
+
+    def __init__(self, scores: list):
+        super().__init__()
+        self.scores = torch.tensor(scores, dtype=torch.float32).view(1, 1, 1, -1)
+
+    def forward(self, maps: list) -> tuple[list, list]:
+        return [self.scores], [torch.zeros(1, 4, 1, self.scores.shape[-1])]
 
 
 def propose(boxes: list, scores: list, size=(100, 200), **options) -> list:
-    """The proposals of an image whose anchors are ``boxes``, with deltas of 0."""
+    """The proposals of an image whose anchors are ``boxes``."""
+    refinement = Refinement(
+        box_coder=InclusiveBoxCoder(BoxCoder(bounds_shrinking=False)),
+        assigner=IoUAssigner(0.7, 0.3),
+        sampler=RandomSampler(4),
+        box_loss=SmoothL1Loss(),
+    )
     rpn = InclusiveRPN(
         in_features=["p2"],
-        head=nn.Identity(),
-        anchor_generator=nn.Identity(),
-        anchor_matcher=Matcher([0.3, 0.7], [0, -1, 1]),
-        box2box_transform=InclusiveBox2BoxTransform(Box2BoxTransform((1.0, 1.0, 1.0, 1.0))),
-        batch_size_per_image=4,
-        positive_fraction=0.5,
+        head=Scores(scores),
+        anchor_generator=OneAnchorPerCell(boxes),
+        refinement=refinement,
         pre_nms_topk=(10, 10),
         post_nms_topk=(10, 10),
         min_box_size=-1.0,
-        **options,
+        **{"nms_thresh": 0.7, **options},
     ).eval()
-    (found,) = rpn.predict_proposals(
-        [Boxes(torch.tensor(boxes, dtype=torch.float32))],
-        [torch.tensor([scores], dtype=torch.float32)],
-        [torch.zeros(1, len(boxes), 4)],
-        [size],
-    )
-    assert found.image_size == size
+    maps = {"p2": torch.zeros(1, 1, 1, len(boxes))}
+    (found,), losses = rpn(ImageList(torch.zeros(1, 3, *size), [size]), maps)
+    assert found.image_size == size and losses == {}
     return found.proposal_boxes.tensor.tolist()
 
 

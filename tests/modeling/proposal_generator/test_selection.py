@@ -138,3 +138,24 @@ def test_waits_for_the_device_once(monkeypatch):
     assert len(waits) == 1
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a.proposal_boxes.tensor.cpu(), b.proposal_boxes.tensor)
+
+
+@pytest.mark.parametrize("min_box_size", [0.0, -1.0])
+def test_boxes_that_may_not_propose_are_as_good_as_absent(min_box_size):
+    """Also beside others without area that may, and if they are not finite."""
+    boxes, logits = scored_boxes()
+    keep = [torch.arange(x.shape[1]) % 3 > 0 for x in logits]
+    options = {**OPTIONS, "min_box_size": min_box_size, "training": True}
+    expected = select_proposals(
+        [b[:, k] for b, k in zip(boxes, keep, strict=True)],
+        [x[:, k] for x, k in zip(logits, keep, strict=True)],
+        SIZES,
+        **options,
+    )
+    for level, kept in zip(logits, keep, strict=True):
+        level[:, ~kept] = 50.0
+    boxes[0][:, 0] = math.nan
+    may_propose = [k.expand(3, -1) for k in keep]
+    found = select_proposals(boxes, logits, SIZES, may_propose=may_propose, **options)
+    assert_equal_proposals(found, expected)
+    assert min(map(len, found)) > 0
