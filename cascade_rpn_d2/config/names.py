@@ -18,8 +18,9 @@ from ..files.untrusted import shown
 # What no config of the zoo names any more, but recorded ones do.
 RECORDED_NAMES = frozenset({"detectron2.modeling.proposal_generator.RPN"})
 
-# Full names, no prefixes: what the configs of the zoo name, and nothing else but these. Those of this package
-# are public, and stay where they are when files move; those of Detectron2 are as it writes them.
+# Full names, no prefixes: what the configs of the zoo name, and nothing else but these. Those of
+# this package are public, and stay where they are when files move; those of Detectron2 are as it
+# writes them.
 NAMES = RECORDED_NAMES | frozenset(
     {
         "cascade_rpn_d2.data.DatasetMapper",

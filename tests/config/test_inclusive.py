@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 from detectron2.config import instantiate
-from detectron2.modeling.box_regression import Box2BoxTransform
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config import use_cpm_authors_geometry
 from cascade_rpn_d2.config.authors import PIXEL_MEAN
 from cascade_rpn_d2.config.lazy import is_of
 from cascade_rpn_d2.data import OpenCVResizeShortestEdge
-from cascade_rpn_d2.modeling import SymmetricBox2BoxTransform
 
 CPM = "cpm_rcnn/authors/cpm_rcnn_r50_fpn_2x.py"
 PLUS = "grid_rcnn/authors/grid_rcnn_plus_r50_fpn_2x.py"
@@ -21,7 +19,7 @@ PLUS = "grid_rcnn/authors/grid_rcnn_plus_r50_fpn_2x.py"
 def test_every_part_counts_the_last_pixel(name: str, to_edges: bool):
     model = model_zoo.get_config(name).model
     assert is_of(model, "InclusiveRCNN") and is_of(model.proposal_generator, "InclusiveRPN")
-    assert is_of(model.proposal_generator.box2box_transform, "InclusiveBox2BoxTransform")
+    assert is_of(model.proposal_generator.refinement.box_coder, "InclusiveBoxCoder")
     for pooler in (model.roi_heads.box_pooler, model.roi_heads.grid_pooler):
         assert is_of(pooler, "InclusiveROIPooler")
         assert pooler.to_edges is to_edges
@@ -32,17 +30,15 @@ def test_every_part_counts_the_last_pixel(name: str, to_edges: bool):
 
 
 @pytest.mark.parametrize(
-    ("name", "first", "bound"),
-    [
-        (CPM, [-22, -10, 25, 13], Box2BoxTransform),
-        (PLUS, [-21, -9, 24, 12], SymmetricBox2BoxTransform),
-    ],
+    ("name", "first", "bounds_shrinking"),
+    [(CPM, [-22, -10, 25, 13], False), (PLUS, [-21, -9, 24, 12], True)],
 )
-def test_anchors_and_their_deltas_are_those_of_the_code(name: str, first: list, bound: type):
+def test_anchors_and_their_deltas_are_those_of_the_code(name, first: list, bounds_shrinking: bool):
     generator = model_zoo.get_config(name).model.proposal_generator
     anchors, *_ = instantiate(generator.anchor_generator).cell_anchors
     assert anchors[0].tolist() == first
-    assert isinstance(instantiate(generator.box2box_transform).transform, bound)
+    coder = instantiate(generator.refinement.box_coder).coder
+    assert coder.bounds_shrinking is bounds_shrinking
 
 
 @pytest.mark.parametrize(("name", "in_float"), [(CPM, True), (PLUS, False)])

@@ -119,14 +119,16 @@ def test_both_configs_build_the_original_model():
 
     ours, theirs = lazy.proposal_generator, yacs.proposal_generator
     assert type(ours) is type(theirs)
-    for key in (
-        "batch_size_per_image", "positive_fraction", "pre_nms_topk", "post_nms_topk", "nms_thresh",
-        "anchor_boundary_thresh", "loss_weight", "in_features", "min_box_size",
-    ):  # fmt: skip
+    for key in ("pre_nms_topk", "post_nms_topk", "nms_thresh", "in_features", "min_box_size"):
         assert getattr(ours, key) == getattr(theirs, key), key
-    assert ours.smooth_l1_beta == pytest.approx(theirs.smooth_l1_beta, abs=1e-4)
-    assert ours.anchor_matcher.thresholds == theirs.anchor_matcher.thresholds
     assert ours.anchor_generator.offset == theirs.anchor_generator.offset
+    ours, theirs = ours.refinement, theirs.refinement
+    for key in ("border", "match_across_border", "loc_weight", "cls_weight"):
+        assert getattr(ours, key) == getattr(theirs, key), key
+    for part in ("assigner", "sampler"):
+        assert vars(getattr(ours, part)) == vars(getattr(theirs, part)), part
+    assert repr(ours.box_coder) == repr(theirs.box_coder)
+    assert ours.box_loss.beta == pytest.approx(theirs.box_loss.beta, abs=1e-4)
     ours, theirs = lazy.roi_heads, yacs.roi_heads
     assert type(ours) is type(theirs)
     assert repr(ours) == repr(theirs)  # pooling and layers

@@ -54,6 +54,8 @@ def test_each_exchanges_what_it_is_called_after():
     }
     assert differing.pop("box_loss") == [bounded]
     assert differing.pop("sampler") == differing.pop("predictor") == [focal]
+    # Boxes that the first has refined are clipped, and end at the border.
+    assert differing.pop("border") == [second, after] and first["border"] == 0
     assert not any(differing.values())
     assert focal.keys() - common.keys() == {"cls_loss"}
     assert after.keys() - common.keys() == {"in_features"}

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import EventStorage
 from omegaconf import OmegaConf
@@ -56,7 +55,7 @@ COUNTERPARTS = {
     ),
     "grid.pt": Counterpart(
         "grid_rcnn/grid_rcnn_r50_fpn_2x.py",
-        "",
+        "refinement.sampler",
         {"loss_rpn_cls": "loss_rpn_cls", "loss_rpn_bbox": "loss_rpn_loc"},
         rgb=True,
     ),
@@ -89,10 +88,9 @@ def recording(request, shared_dir: Path, seeded) -> Recording:
     config = get_config(ours.config)
     generator = config.model.proposal_generator
     # The recorded losses take every positive and every negative, so that nothing is random.
-    OmegaConf.update(generator, f"{ours.samples}.batch_size_per_image".lstrip("."), SAMPLES)
-    if ours.samples:
-        generator.propose_in_training = False
-        generator.propose_in_padding = True  # as the reference has it
+    OmegaConf.update(generator, f"{ours.samples}.batch_size_per_image", SAMPLES)
+    generator.propose_in_training = False
+    generator.propose_in_padding = True  # as the reference has it
     model = instantiate_model(config)
     weights = seeded.make_weights(reference["shapes"], reference["stem_gain"])
     model.load_state_dict(convert_state(weights, model).state)
@@ -128,13 +126,8 @@ def losses_of(model: nn.Module, batch: list[dict]) -> dict[str, Tensor]:
     """The losses of the proposal generator, means over what is sampled."""
     images = preprocess(model, batch)
     truth = [x["instances"] for x in batch]
-    with EventStorage() as storage:
-        losses = model.proposal_generator(images, model.backbone(images.tensor), truth)[1]
-    if not isinstance(model.proposal_generator, RPN):
-        return losses
-    # Detectron2 divides by the number that may be sampled.
-    counts = [storage.latest()[f"rpn/num_{sign}_anchors"][0] for sign in ("pos", "neg")]
-    return {key: value * SAMPLES / sum(counts) for key, value in losses.items()}
+    with EventStorage():
+        return model.proposal_generator(images, model.backbone(images.tensor), truth)[1]
 
 
 def assert_proposals(found: Instances, expected: dict) -> None:
