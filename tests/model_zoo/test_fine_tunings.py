@@ -45,7 +45,7 @@ def test_the_heads_are_those_of_ga_fast_rcnn():
     assert list(heads.proposal_matcher.thresholds) == [0.6]
     predictor = heads.box_predictor
     assert list(predictor.box2box_transform.weights) == [20, 20, 10, 10]
-    assert (predictor.smooth_l1_beta, predictor.test_score_thresh) == (0.0, 0.001)
+    assert (predictor.smooth_l1_beta, predictor.test_score_thresh) == (1.0, 0.001)
     for loader in (ours.dataloader.train, ours.dataloader.test):
         assert loader.mapper.precomputed_proposal_topk == 300
     assert ours.train.clip_grad_norm == 35.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
 from cascade_rpn_d2.config.lazy import is_of
-from cascade_rpn_d2.reproduce import SCALES
+from cascade_rpn_d2.reproduce import SCALES, find_table
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,33 @@ def test_tiny_detector_in_one_stage_keeps_its_levels(name: str):
     if name == "ga_retinanet":
         assert model.location_loss.assigner.anchor_scale == 2.0
         assert model.shape.sampler.batch_size_per_image == 256
+
+
+@pytest.mark.parametrize("scale", ["as it is", "full"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "cascade_rpn/table2",
+        "cascade_rpn/table7",
+        "guided_anchoring/table2",
+        "guided_anchoring/table3",
+        "guided_anchoring/table7",
+    ],
+)
+def test_rows_of_a_table_differ_in_proposals_and_not_in_the_loss_of_boxes(
+    repository: Path, key: str, scale: str
+):
+    betas = {}
+    for row in find_table(repository / "projects", key).rows:
+        config = model_zoo.get_config(row.config)
+        if scale in SCALES:
+            SCALES[scale].adapt(config, False)
+        heads = config.model.get("roi_heads")
+        if heads is not None:  # RetinaNet's has another
+            for predictor in heads.get("box_predictors") or [heads.box_predictor]:
+                betas.setdefault(row.name, set()).add(predictor.smooth_l1_beta)
+    # Of the authors' configs of 2019, ga_fast_r50_caffe_fpn_1x.py and their like.
+    assert len(betas) >= 2 and all(found == {1.0} for found in betas.values()), betas
 
 
 def test_full_has_the_geometry_of_the_authors():
