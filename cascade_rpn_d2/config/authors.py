@@ -1,8 +1,8 @@
-"""From the geometry of mmdet >= 2.8, which our configs have, to that of the paper's authors.
+"""From the recipe of mmdet >= 2.8, as far as our configs have it, to that of the papers' authors.
 
-The authors' code counts pixels inclusively (a box is ``x2 - x1 + 1`` wide) and centres anchors half
-a stride inside their cell. In continuous coordinates, which Detectron2 uses, this is the same
-method with an anchor offset of 0.5.
+The authors' code (mmdet 1.x) counts pixels inclusively (a box is ``x2 - x1 + 1`` wide) and centres
+anchors half a stride inside their cell. In continuous coordinates, which Detectron2 uses, this is
+the same method with an anchor offset of 0.5.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ from .lazy import is_of
 PIXEL_MEAN = (102.9801, 115.9465, 122.7717)
 
 
-def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
-    """Change an experiment in place to what the paper's numbers and the weights of 2019 are of.
+def use_authors_recipe(model: DictConfig, lr_multiplier: DictConfig) -> None:
+    """Change an experiment in place to what the papers' numbers and the weights of 2019 are of.
 
     * anchors, and the adaptive convolution's centres, half a stride inside their cell;
-    * the regions of objects with the edges of the authors' code, which fit these anchors: those of
-      the anchor-free metric, with nothing ignored on adjacent levels, which their code means to do
-      and does not, and those that teach where guided anchors are;
+    * the regions of objects with the edges of Cascade RPN's code, which fit these anchors: those of
+      its anchor-free metric, with nothing ignored on adjacent levels, which its code means to do
+      and does not, and those that teach where guided anchors are. For these Guided Anchoring's
+      code takes the box in strides, as if anchors were on the corners of cells: what learns an
+      object is half a cell beside it, 3.5 px at a stride of 8. That is not repeated;
     * RoIAlign without the shift of half a pixel, two samples a bin and direction, of boxes and of
       grid points;
     * proposals kept while training as at test, by generators with stages;
     * the authors' pixel mean, for models without a deviation of their own;
     * warm-up from a third of the learning rate, where it is from a thousandth; Grid R-CNN and CPM
       R-CNN have one of their own.
+
+    Losses, samplers, thresholds and epochs stay: in the configs they are the authors' already, but
+    for what the projects' pages list.
 
     Args:
         model: a proposal network or a detector of this zoo.
@@ -52,9 +57,10 @@ def use_authors_geometry(model: DictConfig, lr_multiplier: DictConfig) -> None:
             generator.post_nms_topk = [generator.post_nms_topk[1]] * 2
     if model.get("roi_heads") is not None:
         for name in ("box_pooler", "grid_pooler"):
-            if name in model.roi_heads:
-                model.roi_heads[name].pooler_type = "ROIAlign"
-                model.roi_heads[name].sampling_ratio = 2
+            pooler = model.roi_heads.get(name)
+            if pooler is not None and pooler.pooler_type == "ROIAlignV2":
+                pooler.pooler_type = "ROIAlign"
+                pooler.sampling_ratio = 2
     if all(deviation == 1.0 for deviation in model.pixel_std):
         model.pixel_mean = list(PIXEL_MEAN)
     if lr_multiplier.warmup_factor == 0.001:

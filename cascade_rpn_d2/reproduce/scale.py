@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from ..config import use_authors_geometry
+from ..config import use_authors_recipe
 from ..data import num_classes
 from ..model_zoo import get_config
 from .shrink import shrink
@@ -35,8 +35,11 @@ class Scale:
 
 
 def to_full(config: DictConfig, own_data: bool) -> None:
-    """The paper's protocol: its data, schedule and geometry, 16 images a batch."""
-    use_authors_geometry(config.model, config.lr_multiplier)
+    """The paper's protocol: its data, schedule and what its authors trained with.
+
+    Rows with numbers of mmdet >= 2.0 have their protocol in the configs as they are.
+    """
+    use_authors_recipe(config.model, config.lr_multiplier)
 
 
 def to_tiny(config: DictConfig, own_data: bool) -> None:

@@ -1,7 +1,7 @@
 """Grid R-CNN Plus, R-50 FPN, 25 epochs of 64 images, as its authors train it (40.4 AP on val2017).
 
 The network is that of mmdet's Grid R-CNN. As in the other configs, anchors and RoIAlign are not
-those of the authors' code; `cascade_rpn_d2.config.use_authors_geometry` changes to them.
+those of the authors' code; the config in `authors/` has theirs.
 """
 
 from .grid_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train

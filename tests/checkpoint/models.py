@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from cascade_rpn_d2 import model_zoo
-from cascade_rpn_d2.config import use_authors_geometry
+from cascade_rpn_d2.config import use_authors_recipe
 from cascade_rpn_d2.model_zoo import instantiate_model
 
 # Of detectors that are trained longer: a config in our coordinates and one in the authors'.
@@ -24,7 +24,7 @@ def config_of(name: str, *, authors: bool = False) -> DictConfig:
 
     Args:
         name: of the method.
-        authors: with the geometry of the authors' code. In it the zoo has Cascade RPN, Grid R-CNN
+        authors: by the authors' recipe, with their geometry. So the zoo has Cascade RPN, Grid R-CNN
             Plus and CPM R-CNN.
     """
     if name in _LONGER:
@@ -35,7 +35,7 @@ def config_of(name: str, *, authors: bool = False) -> DictConfig:
     folder = "guided_anchoring" if name.startswith(("ga_", "retinanet")) else "cascade_rpn"
     config = model_zoo.get_config(f"{folder}/{file}")
     if authors:
-        use_authors_geometry(config.model, config.lr_multiplier)
+        use_authors_recipe(config.model, config.lr_multiplier)
     return config
 
 

@@ -1,4 +1,4 @@
-"""The authors' geometry."""
+"""The authors' recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from detectron2.config import instantiate
 
 from cascade_rpn_d2 import model_zoo
-from cascade_rpn_d2.config import use_authors_geometry
+from cascade_rpn_d2.config import use_authors_recipe
 from cascade_rpn_d2.config.authors import PIXEL_MEAN
 from cascade_rpn_d2.modeling import Grid, GroundTruth
 
@@ -25,14 +25,14 @@ def test_cascade_rpn():
 
 def test_stock_rpn_keeps_its_numbers_of_proposals():
     config = model_zoo.get_config("cascade_rpn/faster_rcnn_r50_fpn_1x.py")
-    use_authors_geometry(config.model, config.lr_multiplier)
+    use_authors_recipe(config.model, config.lr_multiplier)
     assert list(config.model.proposal_generator.post_nms_topk) == [2000, 1000]
     assert config.model.proposal_generator.anchor_generator.offset == 0.5
 
 
 def test_a_detector_in_one_stage():
     config = model_zoo.get_config("guided_anchoring/ga_retinanet_r50_fpn_1x.py")
-    use_authors_geometry(config.model, config.lr_multiplier)
+    use_authors_recipe(config.model, config.lr_multiplier)
     assert config.model.anchor_generator.offset == 0.5
     assert tuple(config.model.pixel_mean) == PIXEL_MEAN
 
@@ -42,7 +42,7 @@ def test_a_detector_in_one_stage():
 def test_locations_are_learned_where_anchors_are_centred(name: str, authors: bool):
     config = model_zoo.get_config(f"guided_anchoring/{name}")
     if authors:
-        use_authors_geometry(config.model, config.lr_multiplier)
+        use_authors_recipe(config.model, config.lr_multiplier)
     owner = config.model.get("proposal_generator") or config.model
     stride, offset = owner.anchor_generator.strides[0], owner.anchor_generator.offset
     grids = [Grid(64, 64, stride), Grid(32, 32, 2 * stride)]
@@ -62,12 +62,21 @@ def test_locations_are_learned_where_anchors_are_centred(name: str, authors: boo
 
 def test_guided_anchors_without_a_location_branch():
     config = model_zoo.get_config("guided_anchoring/ablations/shape_r50_fpn_1x.py")
-    use_authors_geometry(config.model, config.lr_multiplier)
+    use_authors_recipe(config.model, config.lr_multiplier)
     assert config.model.proposal_generator.anchor_generator.offset == 0.5
 
 
 def test_a_backbone_with_its_own_deviation_keeps_its_mean():
     config = model_zoo.get_config("demo/cascade_rpn.py")
     before = list(config.model.pixel_mean)
-    use_authors_geometry(config.model, config.lr_multiplier)
+    use_authors_recipe(config.model, config.lr_multiplier)
     assert list(config.model.pixel_mean) == before
+
+
+def test_features_that_are_max_pooled_stay_so():
+    config = model_zoo.get_config("faster_rcnn/faster_rcnn_vgg16.py")
+    before = config.model.roi_heads.box_pooler
+    pooled = (before.pooler_type, before.sampling_ratio)
+    use_authors_recipe(config.model, config.lr_multiplier)
+    after = config.model.roi_heads.box_pooler
+    assert (after.pooler_type, after.sampling_ratio) == pooled == ("ROIPool", 0)

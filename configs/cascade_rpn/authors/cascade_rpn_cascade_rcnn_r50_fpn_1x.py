@@ -1,6 +1,6 @@
-"""Cascade R-CNN on Cascade RPN in the authors' geometry: the paper's 41.6 AP, their weights."""
+"""Cascade R-CNN on Cascade RPN by the authors' recipe: the paper's 41.6 AP, their weights."""
 
-from cascade_rpn_d2.config import use_authors_geometry
+from cascade_rpn_d2.config import use_authors_recipe
 
 from ..cascade_rpn_cascade_rcnn_r50_fpn_1x import (
     dataloader,
@@ -10,5 +10,5 @@ from ..cascade_rpn_cascade_rcnn_r50_fpn_1x import (
     train,
 )
 
-use_authors_geometry(model, lr_multiplier)
+use_authors_recipe(model, lr_multiplier)
 train.output_dir = "output/cascade_rpn/authors/cascade_rpn_cascade_rcnn_r50_fpn_1x"

@@ -1,7 +1,7 @@
 """Cascade R-CNN on Cascade RPN, trained jointly, with the settings of the authors' config.
 
 The paper (Table 7) states none of them. As in the other configs of this folder, anchors and
-RoIAlign are not those of the authors' code; `cascade_rpn_d2.config.use_authors_geometry` changes to
+RoIAlign are not those of the authors' code; `cascade_rpn_d2.config.use_authors_recipe` changes to
 them.
 """
 
