@@ -5,7 +5,8 @@ No released config is of this backbone without deformable convolutions.
 
 from cascade_rpn_d2.config import use_trunk
 
-# Which weights the paper starts from is open; its code takes BGR images and no deviation.
+# The released config with deformable convolutions starts from a conversion of its authors, for BGR
+# images and no deviation, which is on a drive that asks for a browser; here from mmdet's, for RGB.
 from ..common.trunks.resnext101_64x4d import trunk as _trunk
 from .cpm_rcnn_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
 

@@ -6,6 +6,7 @@ from cascade_rpn_d2.reproduce import Row, Table
 from cascade_rpn_d2.reproduce.table import AVERAGE_PRECISION
 
 AP, AP50, AP75, APS, APM, APL = AVERAGE_PRECISION
+# The paper says so of Tables 1, 2, 6 and 7 and of Figure 7; Tables 4, 5 and 8 repeat rows of these.
 VAL, TEST_DEV = "COCO val2017", "COCO test-dev"
 
 

@@ -1,4 +1,8 @@
-"""RetinaNet with ResNet-50 FPN: Detectron2's own, with the settings of mmdet 1.x."""
+"""RetinaNet with ResNet-50 FPN: Detectron2's own, with the settings of mmdet 1.x.
+
+But for what both losses are divided by: Detectron2 has a moving average of the number of positive
+anchors (momentum 0.9, from 100), mmdet the number in the batch, as GA-RetinaNet here.
+"""
 
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
