@@ -152,10 +152,10 @@ def _roi_grid_head() -> CfgNode:
     node.MIN_REGION_SIZE = 3.0  # pixels
     node.BY_PROBABILITY = False  # how maps are read; True for weights that others have published
 
-    # -1 for no limit. CPM R-CNN has 96 of an image, and no jitter.
-    node.MAX_ROIS_PER_IMAGE = -1
-    node.MAX_ROIS_PER_BATCH = 192
-    node.JITTER = 0.15
+    # How many boxes of an image train the first stage, -1 for no limit.
+    node.MAX_ROIS_PER_IMAGE = 96
+    node.MAX_ROIS_PER_BATCH = -1  # likewise of a GPU
+    node.JITTER = 0.15  # 0 in CPM R-CNN
     node.CLIP_BETWEEN_STAGES = False
     node.TEST_STAGE = 0  # how many stages are run at test, 0 for all
     return node

@@ -99,6 +99,27 @@ def test_heads_have_the_released_number_of_parameters():
     assert count(heads.resampling_scoring) == 13_978_705
 
 
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        # max_num_grid 192 of Plus and of mmdet, both with 2 images a GPU.
+        ("grid_rcnn/grid_rcnn_plus_r50_fpn_2x.py", 96),
+        ("grid_rcnn/grid_rcnn_x101_64x4d_fpn_2x.py", 96),
+        # MAX_SAMPLE_NUM_GRID; section 4.2.
+        ("cpm_rcnn/cpm_rcnn_r50_fpn_2x.py", 96),
+        ("cpm_rcnn/cpm_rcnn_x101_64x4d_dcn_ms_fpn_2x.py", 32),
+        # Ours.
+        ("demo/grid_rcnn.py", 32),
+        ("small/grid_rcnn_r18_fpn_1k.py", 32),
+        ("small/cpm_rcnn_r18_fpn_1k.py", 32),
+    ],
+)
+def test_boxes_that_train_the_grid_are_limited_by_image(name: str, limit: int):
+    heads = model_zoo.get_config(name).model.roi_heads
+    assert heads.max_grid_rois_per_image == limit
+    assert heads.get("max_grid_rois_per_batch") is None
+
+
 def test_biases_learn_twice_as_fast_and_do_not_decay():
     config = model_zoo.get_config("cpm_rcnn/ablations/one_stage_r50_fpn_2x.py")
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4))

@@ -74,7 +74,7 @@ def test_tiny_grid_heads_are_narrow_and_flat():
     assert [stage.head.point_channels for stage in heads.grid_stages] == [16, 16, 16]
     assert [stage.head.num_convs for stage in heads.grid_stages] == [4, 4, 4]
     assert {stage.head.init for stage in heads.grid_stages} == {"plus"}
-    assert heads.max_grid_rois_per_image == 32 and heads.max_grid_rois_per_batch is None
+    assert heads.max_grid_rois_per_image == 32
     assert [stage.mapping_ratio for stage in heads.grid_stages] == [2.0, 1.5, 1.25]
     assert heads.grid_pooler.canonical_box_size == heads.box_pooler.canonical_box_size == 112
     assert heads.iou_scoring.input_shape.channels == 9 * 16

@@ -186,8 +186,8 @@ def positives_of(
         samples: N images of Detectron2's ``label_and_sample_proposals``, whose positives come in
             random order, with ``is_object`` beside the other fields.
         num_classes: K; positives have a ``gt_classes`` below.
-        max_per_image: how many are taken of an image at most (96 in CPM R-CNN).
-        max_per_batch: how many are taken in all at most, at random (192 in Grid R-CNN).
+        max_per_image: how many are taken of an image at most.
+        max_per_batch: how many are taken in all at most, at random.
     """
     boxes, objects, is_object = [], [], []
     for image in samples:

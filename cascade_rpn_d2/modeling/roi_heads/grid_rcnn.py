@@ -58,8 +58,8 @@ class GridROIHeads(StandardROIHeads):
             ``box_in_features``.
         grid_stages: the stages.
         max_grid_rois_per_image, max_grid_rois_per_batch: how many positives at most the first stage
-            learns from, of an image or of all images of a GPU; None for no limit. Grid R-CNN has
-            192 of a batch, CPM R-CNN 96 of an image.
+            learns from, of an image or of all images of a GPU; None for no limit. CPM R-CNN has 96
+            of an image, Grid R-CNN 192 of a GPU, to which its authors and mmdet give two images.
         jitter: how far positives are moved at random in front of the first stage, in parts of their
             sides: 0.15 in Grid R-CNN, 0 in CPM R-CNN.
         test_stage: stages that are run at test; None for all of them. (Tables 4 and 5 of CPM
@@ -79,8 +79,8 @@ class GridROIHeads(StandardROIHeads):
         *,
         grid_pooler: ROIPooler,
         grid_stages: Sequence[GridStage],
-        max_grid_rois_per_image: int | None = None,
-        max_grid_rois_per_batch: int | None = 192,
+        max_grid_rois_per_image: int | None = 96,
+        max_grid_rois_per_batch: int | None = None,
         jitter: float = 0.15,
         test_stage: int | None = None,
         clip_between_stages: bool = False,

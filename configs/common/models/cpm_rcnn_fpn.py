@@ -39,7 +39,6 @@ for pooler in (heads.box_pooler, heads.grid_pooler):
 # At most 96 boxes of an image are refined (section 3.4.3); the code has no limit.
 heads.box_predictor.test_topk_per_image = 96
 heads.max_grid_rois_per_image = 96  # MAX_SAMPLE_NUM_GRID, in training
-heads.max_grid_rois_per_batch = None
 heads.jitter = 0.0  # RANDOM_JITTER False
 heads.grid_stages = [
     L(GridStage)(

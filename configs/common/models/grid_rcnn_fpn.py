@@ -59,7 +59,8 @@ model.roi_heads = L(GridROIHeads)(
             by_probability=True,
         )
     ],
-    max_grid_rois_per_batch=192,
+    # Both codes have 192 of a GPU, to which both give two images.
+    max_grid_rois_per_image=96,
     jitter=0.15,
     test_stage=None,
 )

@@ -257,7 +257,7 @@ def test_stock_detectors_become_point_guided(repository, name, kind, stage_count
         assert heads.box_predictor.test_topk_per_image == 96
     else:
         assert heads.grid_stages[0].head.fuse1 is not None and heads.jitter == 0.15
-        assert heads.max_grid_rois_per_image is None and heads.max_grid_rois_per_batch == 192
+        assert heads.max_grid_rois_per_image == 96 and heads.max_grid_rois_per_batch is None
     image = {"image": torch.zeros(3, 64, 96), "height": 64, "width": 96}
     with torch.no_grad(), EventStorage():
         (output,) = model.eval()([image])

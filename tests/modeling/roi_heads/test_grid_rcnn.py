@@ -25,6 +25,7 @@ from tests.modeling.roi_heads.toy_heads import (
     OBJECTS,
     SIZE,
     PointingHead,
+    around,
     background,
     batch_of,
     build,
@@ -140,6 +141,18 @@ def test_limits_of_what_the_first_stage_learns():
         streams = record(heads)
         train(heads, OBJECTS, OBJECTS)
         assert len(streams[0][0]) == expected
+
+
+@pytest.mark.parametrize("kind", [build, build_cpm])
+def test_how_many_boxes_of_an_image_learn_does_not_depend_on_the_others(kind):
+    arguments = {"jitter": 0.0, "batch_size_per_image": 600, "positive_fraction": 0.5}
+    for count in (1, 2, 5):
+        heads = kind(**arguments)
+        streams = record(heads)
+        # 302 positives of every image, 300 of which classification learns.
+        boxes = [proposals(around(OBJECTS.gt_boxes.tensor, 150)) for _ in range(count)]
+        train(heads, *[OBJECTS] * count, boxes=boxes)
+        assert len(streams[0][0]) == 96 * count
 
 
 def test_jitter_moves_boxes_and_not_objects():

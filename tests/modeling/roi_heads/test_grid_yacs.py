@@ -113,7 +113,7 @@ def test_every_key_of_the_scores_arrives():
 
 def test_limits_that_are_none_and_all_stages():
     cfg = config()
-    cfg.MODEL.ROI_GRID_HEAD.MAX_ROIS_PER_BATCH = -1
+    cfg.MODEL.ROI_GRID_HEAD.MAX_ROIS_PER_IMAGE = -1
     heads = build(cfg)
     assert heads.max_grid_rois_per_image is None and heads.max_grid_rois_per_batch is None
     assert heads.test_stage == len(heads.grid_stages) == 1
