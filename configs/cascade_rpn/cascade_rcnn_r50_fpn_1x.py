@@ -1,4 +1,4 @@
-"""Cascade R-CNN on RPN, R-50 FPN, 1x: Table 7's baseline (40.8 AP, presumably on test-dev)."""
+"""Cascade R-CNN on RPN, R-50 FPN, 1x: Table 7's baseline (40.8 AP, presumably on val2017)."""
 
 from torchvision.models import ResNet50_Weights
 

@@ -167,7 +167,8 @@ TABLES = {
     "table7": Table(
         "Cascade R-CNN",
         AVERAGE_PRECISION,
-        "COCO test-dev",  # as the paper has it for all detection results (section 5.1)
+        # Section 5.1 has detection on test-dev; the authors list these AP beside some of val2017.
+        "COCO, presumably val2017",
         (
             Row("RPN", config("cascade_rcnn"), (40.8, 59.3, 44.3, 22.0, 44.2, 54.2)),
             Row(
