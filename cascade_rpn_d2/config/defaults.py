@@ -43,6 +43,7 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     cfg.MODEL.GUIDED_ANCHOR = _guided_anchor()
     cfg.MODEL.ROI_GRID_HEAD = _roi_grid_head()
     cfg.MODEL.CPM = _cpm()
+    cfg.register_deprecated_key("MODEL.ROI_GRID_HEAD.MAX_ROIS_PER_BATCH")  # of a GPU's images
     # Whether cells that exist for a larger image of the batch alone propose, as in mmdet: in
     # the proposal generators of this project and GuidedAnchorRetinaNet. Detectron2's RPN has no
     # choice.
@@ -154,7 +155,6 @@ def _roi_grid_head() -> CfgNode:
 
     # How many boxes of an image train the first stage, -1 for no limit.
     node.MAX_ROIS_PER_IMAGE = 96
-    node.MAX_ROIS_PER_BATCH = -1  # likewise of a GPU
     node.JITTER = 0.15  # 0 in CPM R-CNN
     node.CLIP_BETWEEN_STAGES = False
     node.TEST_STAGE = 0  # how many stages are run at test, 0 for all

@@ -19,8 +19,8 @@ def with_todays_arguments(content: Any) -> Any:
         return content
     inner = {key: with_todays_arguments(value) for key, value in content.items()}
     target = inner.get("_target_")
-    update = OLD_ARGUMENTS.get(target) if isinstance(target, str) else None
-    if update is None or "anchor_matcher" not in inner:
+    argument, update = OLD_ARGUMENTS.get(target if isinstance(target, str) else "", ("", dict))
+    if argument not in inner:
         return inner
     try:
         return update(inner)
@@ -96,8 +96,24 @@ def _box_coder(transform: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# Class -> what makes today's node of one that was recorded with a ``anchor_matcher``.
-OLD_ARGUMENTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    f"{_MODELING}.InsideAnchorRPN": _inside_anchor_rpn,
-    f"{_MODELING}.InclusiveRPN": _inclusive_rpn,
+def _grid_heads(old: dict[str, Any]) -> dict[str, Any]:
+    """ROI heads whose boxes that train the grid had a limit of a GPU's batch.
+
+    Without it they have the limit of an image that was recorded beside it, or none. One of a batch,
+    whose size is not recorded, becomes today's of an image; it matters to training alone.
+    """
+    new = dict(old)
+    if new.pop("max_grid_rois_per_batch") is None:
+        new.setdefault("max_grid_rois_per_image", None)
+    elif new.get("max_grid_rois_per_image") is None:
+        new["max_grid_rois_per_image"] = 96
+    return new
+
+
+# Class -> an argument that it has no more, and what makes today's node of one recorded with it.
+OLD_ARGUMENTS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    f"{_MODELING}.InsideAnchorRPN": ("anchor_matcher", _inside_anchor_rpn),
+    f"{_MODELING}.InclusiveRPN": ("anchor_matcher", _inclusive_rpn),
+    f"{_MODELING}.GridROIHeads": ("max_grid_rois_per_batch", _grid_heads),
+    f"{_MODELING}.CPMROIHeads": ("max_grid_rois_per_batch", _grid_heads),
 }

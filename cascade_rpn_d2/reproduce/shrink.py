@@ -128,9 +128,8 @@ def _shrink_grid_heads(heads: DictConfig) -> None:
     for stage in heads.grid_stages:
         stage.head.num_convs = min(stage.head.num_convs, 4)
         stage.head.init = "plus"
-    for key in ("max_grid_rois_per_image", "max_grid_rois_per_batch"):
-        if heads.get(key) is not None:
-            heads[key] = math.ceil(heads[key] / 3)
+    if heads.get("max_grid_rois_per_image") is not None:
+        heads.max_grid_rois_per_image = math.ceil(heads.max_grid_rois_per_image / 3)
 
 
 def _shrink_anchors(owner: DictConfig, small: DictConfig) -> float:

@@ -311,3 +311,12 @@ def test_the_keys_survive_a_round_trip_through_yaml(tmp_path):
     add_cascade_rpn_config(other)
     other.merge_from_file(str(tmp_path / "saved.yaml"))
     assert other.MODEL.CASCADE_RPN == cfg.MODEL.CASCADE_RPN
+
+
+def test_a_key_of_an_older_version_is_ignored_and_said(caplog: pytest.LogCaptureFixture):
+    cfg = get_cfg()
+    add_cascade_rpn_config(cfg)
+    before = cfg.dump()
+    cfg.merge_from_list(["MODEL.ROI_GRID_HEAD.MAX_ROIS_PER_BATCH", 192])
+    assert cfg.dump() == before
+    assert "MODEL.ROI_GRID_HEAD.MAX_ROIS_PER_BATCH" in caplog.text

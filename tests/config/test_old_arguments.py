@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from cascade_rpn_d2.config.old_arguments import with_todays_arguments
 from cascade_rpn_d2.model_zoo import get_config
 
-# What a recorded config has of the two classes, as YAML.
+# What a recorded config has of two of them, as YAML.
 INSIDE_ANCHORS = """
 _target_: cascade_rpn_d2.modeling.InsideAnchorRPN
 anchor_boundary_thresh: 0
@@ -132,3 +132,21 @@ def test_what_no_run_recorded_stays_as_it_is():
     assert with_todays_arguments({"a": broken}) == {"a": broken}
     other = {"_target_": "detectron2.modeling.proposal_generator.RPN", "anchor_matcher": {}}
     assert with_todays_arguments(other) == other
+
+
+@pytest.mark.parametrize(
+    ("recorded", "limit"),
+    [
+        ({"max_grid_rois_per_image": 96, "max_grid_rois_per_batch": None}, 96),  # CPM R-CNN
+        ({"max_grid_rois_per_batch": 192}, 96),  # Grid R-CNN
+        ({"max_grid_rois_per_image": 5, "max_grid_rois_per_batch": 192}, 5),
+        ({"max_grid_rois_per_image": None, "max_grid_rois_per_batch": None}, None),
+        ({"max_grid_rois_per_batch": None}, None),
+        ({"max_grid_rois_per_image": None}, None),  # today's
+    ],
+)
+@pytest.mark.parametrize("name", ["GridROIHeads", "CPMROIHeads"])
+def test_a_limit_of_a_batch_becomes_one_of_an_image(name: str, recorded: dict, limit: int | None):
+    target = f"cascade_rpn_d2.modeling.{name}"
+    found = with_todays_arguments({"roi_heads": {"_target_": target, **recorded}})
+    assert found == {"roi_heads": {"_target_": target, "max_grid_rois_per_image": limit}}

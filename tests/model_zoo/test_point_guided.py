@@ -115,9 +115,7 @@ def test_heads_have_the_released_number_of_parameters():
     ],
 )
 def test_boxes_that_train_the_grid_are_limited_by_image(name: str, limit: int):
-    heads = model_zoo.get_config(name).model.roi_heads
-    assert heads.max_grid_rois_per_image == limit
-    assert heads.get("max_grid_rois_per_batch") is None
+    assert model_zoo.get_config(name).model.roi_heads.max_grid_rois_per_image == limit
 
 
 def test_biases_learn_twice_as_fast_and_do_not_decay():

@@ -176,7 +176,6 @@ def positives_of(
     num_classes: int,
     *,
     max_per_image: int | None = None,
-    max_per_batch: int | None = None,
 ) -> BoxStream:
     """The boxes in front of the first stage: positives of the sample that classification learns.
 
@@ -187,7 +186,6 @@ def positives_of(
             random order, with ``is_object`` beside the other fields.
         num_classes: K; positives have a ``gt_classes`` below.
         max_per_image: how many are taken of an image at most.
-        max_per_batch: how many are taken in all at most, at random.
     """
     boxes, objects, is_object = [], [], []
     for image in samples:
@@ -198,7 +196,7 @@ def positives_of(
         objects.append(matched)
         is_object.append(image.is_object[positives])
     every, target = torch.cat(boxes), torch.cat(objects)
-    stream = BoxStream(
+    return BoxStream(
         every,
         tuple(map(len, boxes)),
         target,
@@ -206,11 +204,6 @@ def positives_of(
         torch.ones(len(every), dtype=torch.bool, device=every.device),
         torch.cat(is_object),
     )
-    if max_per_batch is None or len(every) <= max_per_batch:
-        return stream
-    index = torch.randperm(len(every), device=every.device)[:max_per_batch].sort().values
-    counts = stream.image[index].bincount(minlength=len(samples)).tolist()
-    return stream.take(index, counts)
 
 
 def jitter_boxes(

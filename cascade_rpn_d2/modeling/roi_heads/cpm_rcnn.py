@@ -37,7 +37,7 @@ class CPMROIHeads(FusedScoring, GridROIHeads):
     are from.
 
     Args:
-        max_grid_rois_per_image, max_grid_rois_per_batch, jitter: see :class:`GridROIHeads`.
+        jitter: see :class:`GridROIHeads`.
         kwargs: those of :class:`FusedScoring`, whose ISM sits on the trunk of the last stage, and
             further ones of :class:`GridROIHeads`.
     """
@@ -46,17 +46,10 @@ class CPMROIHeads(FusedScoring, GridROIHeads):
     def __init__(
         self,
         *,
-        max_grid_rois_per_image: int | None = 96,
-        max_grid_rois_per_batch: int | None = None,
         jitter: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            max_grid_rois_per_image=max_grid_rois_per_image,
-            max_grid_rois_per_batch=max_grid_rois_per_batch,
-            jitter=jitter,
-            **kwargs,
-        )
+        super().__init__(jitter=jitter, **kwargs)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:

@@ -57,9 +57,9 @@ class GridROIHeads(StandardROIHeads):
         grid_pooler: pools square features of an even side, the same for every stage, from
             ``box_in_features``.
         grid_stages: the stages.
-        max_grid_rois_per_image, max_grid_rois_per_batch: how many positives at most the first stage
-            learns from, of an image or of all images of a GPU; None for no limit. CPM R-CNN has 96
-            of an image, Grid R-CNN 192 of a GPU, to which its authors and mmdet give two images.
+        max_grid_rois_per_image: how many positives of an image at most the first stage learns
+            from; None for no limit. CPM R-CNN has 96; Grid R-CNN has 192 of a GPU, to which its
+            authors and mmdet give two images.
         jitter: how far positives are moved at random in front of the first stage, in parts of their
             sides: 0.15 in Grid R-CNN, 0 in CPM R-CNN.
         test_stage: stages that are run at test; None for all of them. (Tables 4 and 5 of CPM
@@ -80,7 +80,6 @@ class GridROIHeads(StandardROIHeads):
         grid_pooler: ROIPooler,
         grid_stages: Sequence[GridStage],
         max_grid_rois_per_image: int | None = 96,
-        max_grid_rois_per_batch: int | None = None,
         jitter: float = 0.15,
         test_stage: int | None = None,
         clip_between_stages: bool = False,
@@ -107,7 +106,6 @@ class GridROIHeads(StandardROIHeads):
         self.grid_pooler = grid_pooler
         self.grid_stages = nn.ModuleList(stages)
         self.max_grid_rois_per_image = max_grid_rois_per_image
-        self.max_grid_rois_per_batch = max_grid_rois_per_batch
         self.jitter = jitter
         self.test_stage = len(stages) if test_stage is None else test_stage
         self.clip_between_stages = clip_between_stages
@@ -178,12 +176,7 @@ class GridROIHeads(StandardROIHeads):
         return list(self.grid_stages)  # type: ignore[arg-type]
 
     def _first_stream(self, samples: list[Instances]) -> BoxStream:
-        stream = positives_of(
-            samples,
-            self.num_classes,
-            max_per_image=self.max_grid_rois_per_image,
-            max_per_batch=self.max_grid_rois_per_batch,
-        )
+        stream = positives_of(samples, self.num_classes, max_per_image=self.max_grid_rois_per_image)
         if self.jitter == 0:
             return stream
         return jitter_boxes(stream, self.jitter, [x.image_size for x in samples])

@@ -60,7 +60,6 @@ def grid_heads_from_config(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> d
             for ratio, iou, weight in zip(*(node[key] for key in keys), strict=True)
         ],
         "max_grid_rois_per_image": _limit(node.MAX_ROIS_PER_IMAGE),
-        "max_grid_rois_per_batch": _limit(node.MAX_ROIS_PER_BATCH),
         "jitter": node.JITTER,
         "test_stage": node.TEST_STAGE or None,
         "clip_between_stages": node.CLIP_BETWEEN_STAGES,

@@ -210,8 +210,7 @@ def test_mixed_precision():
 
 def test_defaults_are_those_of_the_released_models():
     heads = build_cpm()
-    assert (heads.max_grid_rois_per_image, heads.max_grid_rois_per_batch) == (96, None)
-    assert (heads.jitter, heads.score_gamma) == (0, 0.8)
+    assert (heads.max_grid_rois_per_image, heads.jitter, heads.score_gamma) == (96, 0, 0.8)
     assert (heads.iou_target, heads.resampling_positives) == ("input", "input")
 
 
@@ -253,11 +252,11 @@ def test_stock_detectors_become_point_guided(repository, name, kind, stage_count
         assert [s.mapping_ratio for s in heads.grid_stages] == [2, 1.5, 1.25]
         assert heads.grid_stages[2].loss_weight == 3.75
         assert heads.grid_stages[0].head.fuse1 is None and heads.jitter == 0
-        assert heads.max_grid_rois_per_image == 96 and heads.max_grid_rois_per_batch is None
+        assert heads.max_grid_rois_per_image == 96
         assert heads.box_predictor.test_topk_per_image == 96
     else:
         assert heads.grid_stages[0].head.fuse1 is not None and heads.jitter == 0.15
-        assert heads.max_grid_rois_per_image == 96 and heads.max_grid_rois_per_batch is None
+        assert heads.max_grid_rois_per_image == 96
     image = {"image": torch.zeros(3, 64, 96), "height": 64, "width": 96}
     with torch.no_grad(), EventStorage():
         (output,) = model.eval()([image])

@@ -131,18 +131,6 @@ def test_left_out_boxes_weigh_nothing_where_they_stay(source, monkeypatch: pytes
         assert value.item() == pytest.approx(compact[name].item(), rel=1e-5), name
 
 
-def test_limits_of_what_the_first_stage_learns():
-    arguments = {"jitter": 0.0, "batch_size_per_image": 100, "positive_fraction": 1.0}
-    for changes, expected in (
-        ({"max_grid_rois_per_image": 5, "max_grid_rois_per_batch": None}, 10),
-        ({"max_grid_rois_per_batch": 7}, 7),
-    ):
-        heads = build(**arguments, **changes)
-        streams = record(heads)
-        train(heads, OBJECTS, OBJECTS)
-        assert len(streams[0][0]) == expected
-
-
 @pytest.mark.parametrize("kind", [build, build_cpm])
 def test_how_many_boxes_of_an_image_learn_does_not_depend_on_the_others(kind):
     arguments = {"jitter": 0.0, "batch_size_per_image": 600, "positive_fraction": 0.5}

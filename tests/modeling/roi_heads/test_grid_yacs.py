@@ -29,7 +29,6 @@ GRID = {
     "MIN_REGION_SIZE": 4.5,
     "BY_PROBABILITY": True,
     "MAX_ROIS_PER_IMAGE": 7,
-    "MAX_ROIS_PER_BATCH": 9,
     "JITTER": 0.25,
     "CLIP_BETWEEN_STAGES": True,
     "TEST_STAGE": 1,
@@ -90,7 +89,7 @@ def test_every_key_of_the_stages_arrives():
         assert (head.grid_size, head.point_channels, len(head.convs)) == (2, 8, 3)
         assert head.map_size == 16 and head.fuse1 is None
         assert (head.deconv2.bias > -4).all()  # no prior
-    assert (heads.max_grid_rois_per_image, heads.max_grid_rois_per_batch) == (7, 9)
+    assert heads.max_grid_rois_per_image == 7
     assert (heads.jitter, heads.clip_between_stages, heads.test_stage) == (0.25, True, 1)
 
 
@@ -115,7 +114,7 @@ def test_limits_that_are_none_and_all_stages():
     cfg = config()
     cfg.MODEL.ROI_GRID_HEAD.MAX_ROIS_PER_IMAGE = -1
     heads = build(cfg)
-    assert heads.max_grid_rois_per_image is None and heads.max_grid_rois_per_batch is None
+    assert heads.max_grid_rois_per_image is None
     assert heads.test_stage == len(heads.grid_stages) == 1
     prior = heads.grid_stages[0].head.deconv2.bias
     assert prior.tolist() == pytest.approx([math.log(0.01 / 0.99)] * 9)
