@@ -6,12 +6,10 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 from detectron2.config import get_cfg
-from detectron2.export import TracingAdapter
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.proposal_generator import build_proposal_generator
-from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.structures import Boxes
 from detectron2.utils.events import EventStorage
 
 from cascade_rpn_d2.config import add_cascade_rpn_config
@@ -26,21 +24,7 @@ from cascade_rpn_d2.modeling import (
 )
 from cascade_rpn_d2.modeling.box_coder import BoxCoder
 from cascade_rpn_d2.modeling.ground_truth import GroundTruth, valid_cells
-
-
-class Proposer(torch.nn.Module):
-    """A generator whose maps are pooled from the pixels."""
-
-    def __init__(self, generator: torch.nn.Module):
-        super().__init__()
-        self.generator = generator
-        self.channels = torch.nn.Conv2d(3, 8, 1)
-
-    def forward(self, inputs: list[dict[str, torch.Tensor]]) -> list[Instances]:
-        images = ImageList.from_tensors([x["image"] for x in inputs], 32)
-        pixels = self.channels(images.tensor)
-        maps = {f"p{i}": F.avg_pool2d(pixels, 2**i) for i in (2, 3, 4)}
-        return self.generator(images, maps)[0]
+from tests.modeling.proposal_generator.traces import assert_a_trace_leaves_out_padding
 
 
 class TestTraining:
@@ -182,23 +166,7 @@ class TestInference:
 
     @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
     def test_a_trace_leaves_out_the_padding_of_other_sizes(self, make_generator):
-        generator = make_generator(post_nms_topk=(20, 20)).eval()
-        model = Proposer(generator)
-        traced_for, *others = (
-            [{"image": 2 + 0.1 * torch.randn(3, *size)} for size in sizes]
-            for sizes in (((64, 96), (40, 50)), ((128, 60), (60, 160)), ((33, 97), (160, 96)))
-        )
-        adapter = TracingAdapter(model, traced_for)
-        traced = torch.jit.trace(adapter, adapter.flattened_inputs, check_trace=False)
-        for inputs in others:
-            expected = model(inputs)
-            generator.propose_in_padding = True
-            for own, any_cell in zip(expected, model(inputs), strict=True):
-                assert not torch.equal(own.objectness_logits, any_cell.objectness_logits)
-            generator.propose_in_padding = False
-            pixels = [x["image"] for x in inputs]
-            for value, wanted in zip(traced(*pixels), adapter(*pixels), strict=True):
-                torch.testing.assert_close(value, wanted)
+        assert_a_trace_leaves_out_padding(make_generator(post_nms_topk=(20, 20)))
 
     def test_every_stage_can_be_looked_at(self, make_generator, make_stages, batch):
         generator = make_generator(make_stages(3)).eval()

@@ -25,6 +25,7 @@ from cascade_rpn_d2.modeling import (
     SymmetricBox2BoxTransform,
 )
 from cascade_rpn_d2.modeling.ground_truth import valid_cells
+from tests.modeling.proposal_generator.traces import assert_a_trace_leaves_out_padding
 
 # One anchor of 32 px in each of 4x4 cells of 16 px. Those of the four cells in the middle are
 # inside an image of 64 px: cells 5, 6, 9 and 10, the first from (8, 8) to (40, 40).
@@ -195,6 +196,23 @@ def test_an_image_has_the_proposals_that_it_has_alone():
     generator.propose_in_padding = True
     together, _ = generator(batch((32, 48), SIZE), features)
     assert len(together[0]) > 6
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_trace_leaves_out_the_padding_of_other_sizes():
+    head = StandardRPNHead(in_channels=8, num_anchors=2)
+    # What is seen lowers a score, so that black padding has the best ones.
+    torch.nn.init.normal_(head.conv.weight)
+    head.objectness_logits.weight.data.abs_().neg_()
+    generator = build(
+        in_features=["p2", "p3", "p4"],
+        head=head,
+        anchor_generator=DefaultAnchorGenerator(
+            sizes=[[16], [32], [64]], aspect_ratios=[0.5, 2.0], strides=[4, 8, 16]
+        ),
+        size_divisibility=32,
+    )
+    assert_a_trace_leaves_out_padding(generator)
 
 
 @pytest.mark.parametrize("size", [SIZE, (20, 20)])
