@@ -25,6 +25,4 @@ def page_table(table: Table) -> str:
 
 
 def _config(row: Row) -> str:
-    if row.config is None:
-        return "quoted in the paper"
-    return f"`{row.config}`"
+    return "quoted in the paper" if row.experiment is None else f"`{row.experiment}`"

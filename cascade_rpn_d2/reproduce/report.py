@@ -95,6 +95,7 @@ def as_json(report: Report) -> dict[str, Any]:
             {
                 "name": row.name,
                 "config": row.config,
+                "overrides": list(row.overrides),
                 "published": list(row.published),
                 "ours": list(report.values(row)),
             }

@@ -7,12 +7,14 @@ tables that are the same experiment share its run.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from ..config.overrides import apply_overrides
 from ..engine import dump_proposals, setup_config
 from ..engine.evaluation import Results
 from ..engine.finetune import TrainedDetector, prepare_detector
@@ -49,13 +51,15 @@ class Setting:
     device: str | None = None
     check_images: bool = True
 
-    def config(self, name: str, proposals: str | None = None, *, tta: bool = False) -> DictConfig:
-        """An experiment of the zoo as it is run here.
+    def config(self, name: str) -> DictConfig:
+        """An experiment of the zoo as it is run here; see :meth:`row_config`."""
+        return self.row_config(Row(name, name, ()))
 
-        Args:
-            name: of the experiment.
-            proposals: name of the experiment whose proposals it reads, for a Fast R-CNN.
-            tta: whether it is evaluated with test-time augmentation.
+    def row_config(self, row: Row) -> DictConfig:
+        """The experiment of a row as it is run here.
+
+        Its overrides are a part of the experiment, as if its config had the values: the scale
+        changes what it makes of them, and :attr:`overrides` come last.
 
         Raises:
             ValueError, OSError: as :func:`~cascade_rpn_d2.engine.setup_config`.
@@ -63,31 +67,29 @@ class Setting:
         own_data = self.train_data is not None
 
         def adapt(config: DictConfig) -> None:
+            apply_overrides(config, row.overrides)
             self.scale.adapt(config, own_data)
             config.train.seed = self.scale.seed
             # Every row is measured after its last iteration, and none is chosen by its result.
             config.train.eval_period = 0
             config.train.best_checkpoint = None
 
+        folder = str(self.row_dir(row))
         config = setup_config(
-            name,
+            row.config or "",
             self.overrides,
             train_data=self.train_data,
             test_data=self.test_data,
-            train_proposals=self._proposal_file(proposals, "train"),
-            test_proposals=self._proposal_file(proposals, "test"),
-            output_dir=str(self.run_dir(name)),
+            train_proposals=self._proposal_file(row.proposals, "train"),
+            test_proposals=self._proposal_file(row.proposals, "test"),
+            output_dir=folder,
             device=self.device,
-            tta=tta,
+            tta=row.tta,
             adapt=adapt,
             check_images=("train", "test") if self.check_images else (),
         )
-        config.train.output_dir = str(self.run_dir(name))  # whatever the overrides say
+        config.train.output_dir = folder  # whatever the overrides say
         return config
-
-    def row_config(self, row: Row) -> DictConfig:
-        """The experiment of a row as it is run here."""
-        return self.config(row.config or "", row.proposals, tta=row.tta)
 
     def fingerprint(self, row: Row) -> str:
         """What decides the outcome of a row's run: see :mod:`..engine.run_once`."""
@@ -108,6 +110,13 @@ class Setting:
     def run_dir(self, name: str) -> Path:
         """The folder of the run of an experiment."""
         return self.output_dir / Path(name).with_suffix("")
+
+    def row_dir(self, row: Row) -> Path:
+        """The folder of the run of a row: that of its config, the overrides added to its name."""
+        folder = self.run_dir(row.config or "")
+        # Of characters that a path may have as the value of an override.
+        overrides = [re.sub(r"[^\w.+-]", "_", o.replace("=", "-")) for o in row.overrides]
+        return folder.with_name("+".join([folder.name, *overrides]))
 
 
 def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()) -> Report:
@@ -134,7 +143,7 @@ def reproduce(key: str, table: Table, setting: Setting, rows: Sequence[str] = ()
     marks = {row: setting.fingerprint(row) for row in table.choose()}
     for row in chosen:
         start_logging()
-        logger.info("%s, row '%s': %s", key, row.name, row.config)
+        logger.info("%s, row '%s': %s", key, row.name, row.experiment)
         run(row, setting, marks[row])
         of_main_process(
             lambda: write_report(report(key, table, setting, marks), setting.output_dir)
@@ -153,7 +162,7 @@ def report(key: str, table: Table, setting: Setting, marks: Mapping[Row, str]) -
     """
     measured: dict[Row, Results] = {}
     for row, mark in marks.items():
-        folder = setting.run_dir(row.config or "")
+        folder = setting.row_dir(row)
         found = results_in(folder, tta=row.tta) if mark_of(folder) == mark else None
         if found is not None:
             measured[row] = found

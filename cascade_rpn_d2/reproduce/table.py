@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Row:
         tta: whether that is with test-time augmentation, as the experiment's ``tta`` says.
         fine_tunes: name of the experiment whose trained detector is fine-tuned on ``proposals``.
         seconds: published time for an image.
+        overrides: what the row changes of its config, ``key=value`` as on a command line.
     """
 
     name: str
@@ -41,6 +43,12 @@ class Row:
     tta: bool = False
     fine_tunes: str | None = None
     seconds: float | None = None
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def experiment(self) -> str | None:
+        """Config and overrides as a command line takes them; None for a quoted row."""
+        return None if self.config is None else shlex.join([self.config, *self.overrides])
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Table:
 
     Raises:
         ValueError: if two rows have one name, or a row another number of values than there are
-            metrics, or test-time augmentation of no weights.
+            metrics, or test-time augmentation of no weights, or overrides of no config.
     """
 
     title: str
@@ -79,6 +87,10 @@ class Table:
                 raise ValueError(
                     f"Row '{row.name}' is evaluated with test-time augmentation: name the "
                     "experiment whose weights are."
+                )
+            if row.overrides and row.config is None:
+                raise ValueError(
+                    f"Row '{row.name}' is quoted in the paper and has no config to override."
                 )
 
     def choose(self, wanted: Sequence[str] = ()) -> list[Row]:

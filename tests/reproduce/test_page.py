@@ -18,6 +18,11 @@ def test_rows_are_numbered_and_blank_where_nothing_is_known():
     assert table[3] == ["2", "Mine", "44.6", "", "`a/b.py`"]
 
 
+def test_overrides_stand_behind_their_config():
+    row = Row("Mine", "a/b.py", (None,), overrides=("model.x=1",))
+    assert cells(Table("t", ("bbox/AP",), "val2017", (row,)))[2][-1] == "`a/b.py model.x=1`"
+
+
 def test_times():
     rows = (Row("GA", None, (2375,), seconds=0.06),)
     table = cells(Table("t", ("bbox/AP",), "val2017", rows))

@@ -11,7 +11,7 @@ from cascade_rpn_d2.reproduce import Report, Row, Table, markdown, write_report
 
 ROWS = (
     Row("Before", "a.py", (44.6, 58.3)),
-    Row("After", "b.py", (48.2, 58.0)),
+    Row("After", "b.py", (48.2, 58.0), overrides=("model.x=1",)),
     Row("Later", "c.py", (57.4, None)),
 )
 
@@ -57,6 +57,7 @@ def test_files(report: Report, tmp_path: Path):
     assert content["rows"][1] == {
         "name": "After",
         "config": "b.py",
+        "overrides": ["model.x=1"],
         "published": [48.2, 58.0],
         "ours": [33.26, None],
     }

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from cascade_rpn_d2.engine import Trainer, run_once
+from cascade_rpn_d2.engine.run_once import results_in
+from cascade_rpn_d2.model_zoo import apply_overrides
 from cascade_rpn_d2.reproduce import SCALES, Report, Row, Setting, Table, reproduce
 from tests.engine.tiny_data import write_dataset
 
@@ -25,6 +28,10 @@ TABLE = Table(
         Row("The same again", "cascade_rpn/rpn_r50_fpn_1x.py", (44.6,)),
     ),
 )
+
+GUIDED = "guided_anchoring/ga_rpn_r50_fpn_1x.py"
+THRESHOLD = "model.proposal_generator.location_threshold"
+ALL_CELLS = Row("All cells", GUIDED, (59.2,), weights=GUIDED, overrides=(f"{THRESHOLD}=0.0",))
 
 
 @pytest.fixture(scope="module")
@@ -129,23 +136,16 @@ def test_a_row_that_differs_at_test_alone_has_the_weights_of_another(
 
     original = run_once.train
     monkeypatch.setattr(run_once, "train", train)
-    guided = "guided_anchoring/ga_rpn_r50_fpn_1x.py"
     metrics = ("box_proposals/AR@100",)
-    rows = (
-        Row(
-            "All cells",
-            "guided_anchoring/ablations/location_threshold_000_r50_fpn_1x.py",
-            (59.2,),
-            weights=guided,
-        ),
-        Row("Trained", guided, (59.2,)),
-    )
+    rows = (ALL_CELLS, Row("Trained", GUIDED, (59.2,)))
     table = Table("Threshold", metrics, "COCO val2017", rows)
     report = reproduce("p/t", table, setting())
     assert [Path(folder).name for folder in trained] == ["ga_rpn_r50_fpn_1x"]
     assert all(report.values(row)[0] is not None for row in rows)
-    folder = tmp_path / "guided_anchoring/ablations/location_threshold_000_r50_fpn_1x"
+    folder = setting().row_dir(ALL_CELLS)
     assert not list(folder.glob("model_*.pth")) and (folder / "evaluation_final.json").is_file()
+    for row in rows:
+        assert report.measured[row] == results_in(setting().row_dir(row))
     # Other weights are another experiment, even if nothing else differs.
     others = replace(rows[0], weights="guided_anchoring/ablations/viou_3_shapes_r50_fpn_1x.py")
     assert setting().fingerprint(others) != setting().fingerprint(rows[0])
@@ -206,3 +206,54 @@ def test_a_detector_is_of_its_generator(setting: Callable[..., Setting]):
     others = Row("b", fast, (), proposals="cascade_rpn/iterative_rpn_r50_fpn_1x.py")
     assert setting().fingerprint(ours) == setting().fingerprint(ours)
     assert setting().fingerprint(ours) != setting().fingerprint(others)
+
+
+def test_rows_of_one_config_are_told_apart_by_their_overrides(
+    setting: Callable[..., Setting], tmp_path: Path
+):
+    rows = [
+        Row("Trained", GUIDED, (59.2,)),
+        *(replace(ALL_CELLS, overrides=(f"{THRESHOLD}={value}",)) for value in ("0.05", "0.1")),
+    ]
+    configs = [setting().row_config(row) for row in rows]
+    assert [c.model.proposal_generator.location_threshold for c in configs] == [0.01, 0.05, 0.1]
+    assert len({setting().fingerprint(row) for row in rows}) == 3
+    assert [setting().row_dir(row).name for row in rows] == [
+        "ga_rpn_r50_fpn_1x",
+        f"ga_rpn_r50_fpn_1x+{THRESHOLD}-0.05",
+        f"ga_rpn_r50_fpn_1x+{THRESHOLD}-0.1",
+    ]
+    folders = {config.train.output_dir for config in configs}
+    assert folders == {str(setting().row_dir(row)) for row in rows}
+    assert {Path(folder).parent for folder in folders} == {tmp_path / "guided_anchoring"}
+
+
+def test_the_command_line_has_the_last_word(setting: Callable[..., Setting]):
+    config = setting(f"{THRESHOLD}=0.2").row_config(ALL_CELLS)
+    assert config.model.proposal_generator.location_threshold == 0.2
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ("a.b='../../c/d.pth'", "a.b-_.._.._c_d.pth_"),
+        ("a.b=[1, -2.0]", "a.b-_1__-2.0_"),
+        ("a.b=1", "a.b-1"),
+        ("a.b=-1", "a.b--1"),
+    ],
+)
+def test_the_folder_of_overrides_can_be_named_in_an_override(
+    setting: Callable[..., Setting], override: str, name: str
+):
+    row = replace(ALL_CELLS, overrides=(override,))
+    folder = setting().row_dir(row)
+    assert folder.name == f"ga_rpn_r50_fpn_1x+{name}"
+    assert folder.parent == setting().row_dir(replace(row, overrides=())).parent
+    config = OmegaConf.create({"weights": ""})
+    assert apply_overrides(config, [f"weights={folder}"]).weights == str(folder)
+
+
+def test_a_misprint_in_a_row_is_one_sentence(setting: Callable[..., Setting]):
+    row = replace(ALL_CELLS, overrides=("model.proposal_generator.location_treshold=0.0",))
+    with pytest.raises(ValueError, match="did you mean 'model.proposal_generator.location_thres"):
+        setting().row_config(row)

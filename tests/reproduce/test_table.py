@@ -49,6 +49,18 @@ def test_augmentation_is_of_an_evaluation():
         Table("t", (), "s", (Row("a", "a.py", (), tta=True),))
 
 
+def test_overrides_are_of_a_config():
+    with pytest.raises(ValueError, match="'a' is quoted in the paper and has no config to override"):
+        Table("t", (), "s", (Row("a", None, (), overrides=("model.x=1",)),))
+
+
+def test_an_experiment_is_what_a_command_line_takes():
+    assert Row("a", None, ()).experiment is None
+    assert Row("a", "a.py", ()).experiment == "a.py"
+    row = Row("a", "a.py", (), overrides=("model.x=1", "model.y=[1, 2]"))
+    assert row.experiment == "a.py model.x=1 'model.y=[1, 2]'"
+
+
 def test_load_tables(tmp_path: Path):
     project = tmp_path / "fruit"
     project.mkdir()
