@@ -18,6 +18,14 @@ def ablation(name: str, schedule: str = "2x") -> str:
     return f"cpm_rcnn/ablations/{name}_r50_fpn_{schedule}.py"
 
 
+def at_stage(number: int) -> tuple[str, ...]:
+    return (f"model.roi_heads.test_stage={number}",)
+
+
+def gamma(value: str) -> tuple[str, ...]:
+    return (f"model.roi_heads.score_gamma={value}",)
+
+
 def grid(trunk: str) -> str:
     return f"grid_rcnn/grid_rcnn_{trunk}_fpn_2x.py"
 
@@ -76,22 +84,25 @@ TABLES = {
             Row("1", BASELINE, (39.9, 22.3, 43.1, 53.3, 58.8, 49.7, 18.3)),
             Row(
                 "2, at 1",
-                ablation("cmm_test_stage_1"),
+                CMM,
                 (39.9, 22.3, 43.3, 53.2, 58.8, 49.7, 18.5),
                 weights=CMM,
+                overrides=at_stage(1),
             ),
             Row("2, at 2", CMM, (40.7, 22.5, 44.1, 54.5, 58.8, 47.6, 21.1)),
             Row(
                 "3, at 1",
-                ablation("three_stages_test_stage_1"),
+                THREE,
                 (39.8, 22.2, 43.1, 53.1, 59.1, 47.1, 18.1),
                 weights=THREE,
+                overrides=at_stage(1),
             ),
             Row(
                 "3, at 2",
-                ablation("three_stages_test_stage_2"),
+                THREE,
                 (40.7, 22.6, 44.0, 54.6, 59.0, 47.5, 21.2),
                 weights=THREE,
+                overrides=at_stage(2),
             ),
             Row("3, at 3", THREE, (40.8, 22.7, 44.1, 54.7, 58.9, 47.6, 21.4)),
         ),
@@ -103,28 +114,32 @@ TABLES = {
         (
             Row(
                 "(2, 2, 2), at 1",
-                ablation("equal_ratios_test_stage_1"),
+                EQUAL,
                 (39.9, 22.3, 43.2, 53.2),
                 weights=EQUAL,
+                overrides=at_stage(1),
             ),
             Row(
                 "(2, 2, 2), at 2",
-                ablation("equal_ratios_test_stage_2"),
+                EQUAL,
                 (40.4, 22.3, 43.7, 53.9),
                 weights=EQUAL,
+                overrides=at_stage(2),
             ),
             Row("(2, 2, 2), at 3", EQUAL, (40.3, 22.5, 43.6, 53.8)),
             Row(
                 "(2, 1.5, 1.25), at 1",
-                ablation("three_stages_test_stage_1"),
+                THREE,
                 (39.8, 22.2, 43.1, 53.1),
                 weights=THREE,
+                overrides=at_stage(1),
             ),
             Row(
                 "(2, 1.5, 1.25), at 2",
-                ablation("three_stages_test_stage_2"),
+                THREE,
                 (40.7, 22.6, 44.0, 54.6),
                 weights=THREE,
+                overrides=at_stage(2),
             ),
             Row("(2, 1.5, 1.25), at 3", THREE, (40.8, 22.7, 44.1, 54.7)),
         ),
@@ -145,14 +160,14 @@ TABLES = {
         (AP,),
         VAL,
         (
-            Row("None", ablation("gamma_none"), (None,), weights=WHOLE),
+            Row("None", WHOLE, (None,), weights=WHOLE, overrides=gamma("null")),
             *(
-                Row(f"{tenths / 10:.1f}", ablation(f"gamma_{tenths:02d}"), (None,), weights=WHOLE)
-                for tenths in range(8)
+                Row(value, WHOLE, (None,), weights=WHOLE, overrides=gamma(value))
+                for value in ("0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7")
             ),
             Row("0.8", WHOLE, (41.3,)),
-            Row("0.9", ablation("gamma_09"), (None,), weights=WHOLE),
-            Row("1.0", ablation("gamma_10"), (None,), weights=WHOLE),
+            Row("0.9", WHOLE, (None,), weights=WHOLE, overrides=gamma("0.9")),
+            Row("1.0", WHOLE, (None,), weights=WHOLE, overrides=gamma("1.0")),
         ),
     ),
     "table7": Table(

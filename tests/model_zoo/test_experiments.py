@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from cascade_rpn_d2.data.proposal_file import ProposalFile, write_proposals
 from cascade_rpn_d2.engine import setup_config, train
 from cascade_rpn_d2.model_zoo import instantiate_model
 from cascade_rpn_d2.modeling import CascadeRPN, DeformBottleneckBlock
-from cascade_rpn_d2.reproduce import SCALES
+from cascade_rpn_d2.reproduce import SCALES, Row, load_tables, projects_dir
 from tests.engine.tiny_data import write_dataset
 
 ALL = [
@@ -32,12 +33,15 @@ ALL = [
 LARGE = [name for name in ALL if re.search("_(r101|r152|x101)_", name)]
 # But these, whose blocks are of another kind.
 DEFORMABLE = [name for name in ALL if "_dcn_" in name]
-EXPERIMENTS = [
-    name
-    for name in ALL
-    # Of a sweep the ends; what lies between differs in a number alone.
-    if name not in LARGE and not re.search("/gamma_0[1-9]_", name)
-]
+EXPERIMENTS = [name for name in ALL if name not in LARGE]
+# Rows of tables that are of no config alone; of a sweep the ends, between which a number differs.
+OVERRIDDEN = {
+    row.experiment: row
+    for file in sorted(projects_dir().glob("*/tables.py"))
+    for table in load_tables(file).values()
+    for row in table.rows
+    if row.overrides and not re.search(r"score_gamma=0\.[1-9]$", row.overrides[0])
+}
 # Proposals by a CascadeRPN: two anchors of Cascade RPN's tables are of Detectron2's own RPN, and
 # most of Guided Anchoring's rows are.
 STAGED = [
@@ -48,8 +52,8 @@ STAGED = [
 ]
 
 
-def shrunken(name: str) -> nn.Module:
-    config = model_zoo.get_config(name)
+def shrunken(name: str, overrides: Sequence[str] = ()) -> nn.Module:
+    config = model_zoo.apply_overrides(model_zoo.get_config(name), overrides)
     SCALES["tiny"].adapt(config, True)  # leaves the number of classes as it is
     return finished(config)
 
@@ -108,6 +112,11 @@ def losses_of(model: nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_step_and_an_inference(name: str):
     check_step_and_inference(shrunken(name))
+
+
+@pytest.mark.parametrize("row", OVERRIDDEN.values(), ids=lambda row: row.experiment)
+def test_a_step_and_an_inference_of_a_row_with_overrides(row: Row):
+    check_step_and_inference(shrunken(row.config or "", row.overrides))
 
 
 @pytest.mark.parametrize("name", DEFORMABLE)

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cascade_rpn_d2 import model_zoo
-from cascade_rpn_d2.reproduce import Table, load_tables, page_table
+from cascade_rpn_d2.model_zoo import apply_overrides
+from cascade_rpn_d2.reproduce import SCALES, Row, Table, load_tables, page_table
+from tests.model_zoo.differences import differences, plain
 
 
 @cache
-def config_of(name: str) -> DictConfig:
-    """A config, read once for all rows that name it; nobody changes it here."""
-    return model_zoo.get_config(name)
+def config_of(name: str, overrides: tuple[str, ...] = ()) -> DictConfig:
+    """A config, read once for all rows that have it; nobody changes it here."""
+    return apply_overrides(model_zoo.get_config(name), overrides)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +48,62 @@ def test_cpm_rcnn_has_its_eight_tables_and_figure_7(tables: dict[str, Table]):
     assert lengths == [8, 6, 4, 6, 6, 4, 21, 2, 12]
 
 
+@pytest.fixture(scope="module")
+def overridden(tables: dict[str, Table]) -> list[Row]:
+    """The rows that are of no config alone, each once."""
+    rows = (row for table in tables.values() for row in table.rows if row.overrides)
+    return list({row.experiment: row for row in rows}.values())
+
+
+def test_overrides_change_what_they_say_and_nothing_else(overridden: list[Row]):
+    assert len(overridden) == 11 + 5 + 3 + 7  # gamma, stages, thresholds, hyper-parameters
+    for row in overridden:
+        name = row.config or ""
+        keys = {override.partition("=")[0] for override in row.overrides}
+        ours, theirs = plain(config_of(name, row.overrides)), plain(config_of(name))
+        assert differences(ours, theirs) == keys, row.name
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_scale_undoes_an_override(overridden: list[Row], scale: str):
+    # Of a sweep the last row: a scale that leaves one value leaves them all.
+    last = {(r.config, *(o.partition("=")[0] for o in r.overrides)): r for r in overridden}
+    for (name, *keys), row in last.items():
+        config = apply_overrides(model_zoo.get_config(name or ""), row.overrides)
+        SCALES[scale].adapt(config, True)
+        before = config_of(name or "", row.overrides)
+        for key in keys:
+            assert OmegaConf.select(config, key) == OmegaConf.select(before, key), row.name
+
+
+def test_rows_of_the_text_of_guided_anchoring(tables: dict[str, Table]):
+    found = {}
+    for row in tables["guided_anchoring/hyperparameters"].rows:
+        generator = config_of(row.config or "", row.overrides).model.proposal_generator
+        regions = generator.location_loss.assigner
+        found[row.name] = (
+            generator.shape.loc_weight / 10,
+            regions.center_ratio,
+            regions.ignore_ratio,
+        )
+    assert found == {
+        "lambda 2 0.1, sigma 1 0.2, sigma 2 0.5": (0.1, 0.2, 0.5),  # section 4.1
+        "lambda 2 0.2": (0.2, 0.2, 0.5),
+        "lambda 2 0.05": (0.05, 0.2, 0.5),
+        "lambda 2 0.02": (0.02, 0.2, 0.5),
+        "sigma 1 0.1": (0.1, 0.1, 0.5),
+        "sigma 1 0.5": (0.1, 0.5, 0.5),
+        "sigma 2 0.2": (0.1, 0.2, 0.2),
+        "sigma 2 1.0": (0.1, 0.2, 1.0),
+    }
+
+
 def test_the_weights_that_a_row_is_evaluated_with_fit_it(tables: dict[str, Table]):
     for table in tables.values():
         for row in table.rows:
             if row.weights is not None:
-                ours, theirs = (config_of(n) for n in (row.config or "", row.weights))
+                ours = config_of(row.config or "", row.overrides)
+                theirs = config_of(row.weights)
                 assert _parts(ours.model) == _parts(theirs.model), row.name
             assert not row.tta or "tta" in config_of(row.config or "")
 
@@ -94,8 +147,8 @@ def test_rows_of_one_experiment_have_one_number(tables: dict[str, Table]):
     for key, table in tables.items():
         for row in table.rows:
             for metric, value in zip(table.metrics, row.published, strict=True):
-                if row.config is not None and value is not None:
-                    number = (key.partition("/")[0], table.split, row.config, metric)
+                if row.experiment is not None and value is not None:
+                    number = (key.partition("/")[0], table.split, row.experiment, metric)
                     assert published.setdefault(number, value) == value
 
 

@@ -50,7 +50,9 @@ def test_augmentation_is_of_an_evaluation():
 
 
 def test_overrides_are_of_a_config():
-    with pytest.raises(ValueError, match="'a' is quoted in the paper and has no config to override"):
+    with pytest.raises(
+        ValueError, match="'a' is quoted in the paper and has no config to override"
+    ):
         Table("t", (), "s", (Row("a", None, (), overrides=("model.x=1",)),))
 
 

@@ -1,9 +1,0 @@
-"""Figure 7, gamma 0.1.
-
-For the weights of `cmm_ism_rsm_r50_fpn_2x.py`, whose gamma is 0.8.
-"""
-
-from .cmm_ism_rsm_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
-
-model.roi_heads.score_gamma = 0.1
-train.output_dir = "output/cpm_rcnn/ablations/gamma_01_r50_fpn_2x"
