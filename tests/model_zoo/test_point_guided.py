@@ -27,6 +27,11 @@ ABLATIONS = "cpm_rcnn/ablations"
         ("rsm", "cmm_rsm", {"grid_stages"}),
         ("one_stage", "cmm", {"grid_stages"}),
         ("three_stages", "cmm", {"grid_stages"}),
+        *(
+            (f"two_stages{modules}", f"cmm{modules}", {f"grid_stages.1.{key}" for key in keys})
+            for modules in ("", "_ism", "_rsm", "_ism_rsm")
+            for keys in (("mapping_ratio", "min_iou"),)
+        ),
         (
             "equal_ratios",
             "three_stages",
@@ -46,6 +51,37 @@ def test_rows_differ_in_what_they_compare_alone(name: str, before: str, changed:
     assert differences(plain(ours.model), plain(theirs.model)) == expected
     for part in ("dataloader", "optimizer", "lr_multiplier", "train"):
         assert plain(ours[part]) == plain(theirs[part])
+
+
+@pytest.mark.parametrize(
+    ("name", "iou_scoring", "resampling_scoring"),
+    [
+        ("two_stages", False, False),  # sep@2.yaml
+        ("two_stages_ism", True, False),  # ISM@2.yaml
+        ("two_stages_rsm", False, True),  # RSM@2.yaml
+        ("two_stages_ism_rsm", True, True),  # ISM+RSM@2.yaml
+    ],
+)
+def test_two_stages_have_the_numbers_of_the_released_configs(
+    name: str, iou_scoring: bool, resampling_scoring: bool
+):
+    config = model_zoo.get_config(f"{ABLATIONS}/{name}_r50_fpn_2x.py")
+    heads = config.model.roi_heads
+    stages = [(s.mapping_ratio, s.min_iou, s.loss_weight) for s in heads.grid_stages]
+    # 1 + STAGE_MAPPING_RATIO, FG_IOU_THRESHOLD, LOSS_WEIGHT 15 by the default STAGE_WEIGHTS.
+    assert stages == [(2.0, 0.5, 15.0), (2.0, 0.5, 7.5)]
+    assert all(not stage.head.fusion for stage in heads.grid_stages)  # FUSED_ON
+    assert heads.test_stage is None  # TEST_STAGE 2, of STAGE_NUM 2
+    assert (heads.iou_scoring is not None) == iou_scoring  # IOU_HELPER and IOU_HELPER_MERGE
+    assert (heads.resampling_scoring is not None) == resampling_scoring  # RESCORE_ON
+    predictor = heads.box_predictor
+    assert (predictor.test_nms_thresh, predictor.test_score_thresh) == (0.3, 0.03)
+    schedule, train = config.lr_multiplier, config.train
+    assert (train.max_iter, config.optimizer.lr) == (180_000, 0.02)
+    assert config.optimizer.weight_decay == 1e-4
+    assert (schedule.warmup_iters, list(schedule.milestones)) == (500, [120_000, 160_000])
+    assert list(config.model.pixel_mean) == [102.9801, 115.9465, 122.7717]
+    assert list(config.model.pixel_std) == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("detector", ["cpm_rcnn", "grid_rcnn"])

@@ -1,6 +1,7 @@
 """Table 1, RSM on one stage (40.6 AP).
 
-No released config is of this row.
+Open: whether the paper's row has one stage, as its baseline, or two without CMM, as the only
+released config: `two_stages_rsm_r50_fpn_2x.py`.
 """
 
 from .ism_rsm_r50_fpn_2x import dataloader, lr_multiplier, model, optimizer, train
