@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ import torch
 import cascade_rpn_d2
 
 from ..layers import _library
+from ..model_zoo.machine import cpu_name, package_version
 
 PACKAGES = ("torch", "torchvision", "detectron2", "mmdet")
 
@@ -44,28 +43,9 @@ def environment(devices: Sequence[str], threads: Sequence[int]) -> dict[str, Any
     )
     values["torch's CPU capability"] = torch.backends.cpu.get_cpu_capability()
     values["cascade_rpn_d2"] = cascade_rpn_d2.__version__
-    values.update({name: _version(name) for name in PACKAGES})
+    values.update({name: package_version(name) for name in PACKAGES})
     values["Python"] = platform.python_version()
     values["system"] = f"{platform.system()} {platform.machine()}"
     if hasattr(os, "getloadavg"):
         values["load before"] = round(os.getloadavg()[0], 2)
     return values
-
-
-def cpu_name() -> str:
-    """The processor as Linux or the platform names it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    except OSError:
-        pass  # another system
-    return platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from detectron2.evaluation import (
@@ -26,6 +27,7 @@ from .activity import activity_results, reset_activity
 from .categories import Categories, dataset_names, match_data
 from .evaluators import build_evaluators
 from .labelled_images import count_objects, load_records
+from .measurement import KEY, Measurement, TimedModel, measurement_of
 from .proposal_data import check_proposals
 from .setup import prepare_run, require_registered
 from .tta import with_tta
@@ -44,7 +46,8 @@ def evaluate(
 ) -> Results:
     """Run the evaluators of a config on its test data.
 
-    The results are logged as a table and written to ``<train.output_dir>/<name>.json``, and beside
+    The results are logged as a table and written to ``<train.output_dir>/<name>.json``, with the
+    test data, the model's time for an image and the machine (see :mod:`.measurement`), and beside
     it, in the form of COCO's results, what they are of: ``coco_instances_results<suffix>.json`` or
     ``coco_proposals_results<suffix>.json``, where ``name`` is ``evaluation<suffix>``.
 
@@ -73,7 +76,8 @@ def evaluate(
         return {}
     reset_activity(model)
     loader = build_part(data.test, "dataloader.test", Iterable)
-    results = inference_on_dataset(model, loader, DatasetEvaluators(evaluators))
+    timed = TimedModel(model)
+    results = inference_on_dataset(timed, loader, DatasetEvaluators(evaluators))
     if not measures:
         logger.info(
             "%s has no annotations: there is nothing to measure, what was found is written to %s.",
@@ -81,11 +85,17 @@ def evaluate(
         )
         return {}
     results = {**results, **activity_results(model)}
+    measurement = measurement_of(config, timed)
     if not comm.is_main_process():
         return {}
     logger.info("Results on %s\n%s", data.test.dataset.names, results_table(results))
+    if measurement.seconds is not None:
+        logger.info(
+            "The model takes %.4f s for an image (median of %d, without reading them).",
+            *(measurement.seconds, measurement.timed),
+        )
     path = os.path.join(folder, f"{name}.json")
-    write_results(results, path)
+    write_results(results, path, measurement)
     logger.info("Results written to %s", path)
     return results
 
@@ -166,14 +176,45 @@ def results_table(results: Mapping[str, Mapping[str, float]]) -> str:
     return "\n\n".join(tables)
 
 
-def write_results(results: Mapping[str, Mapping[str, float]], path: str) -> None:
-    """Write results as json, in which a metric without a value (NaN) is null."""
+def write_results(
+    results: Mapping[str, Mapping[str, float]], path: str, measurement: Measurement | None = None
+) -> None:
+    """Write results as json, in which a metric without a value (NaN) is null.
+
+    Args:
+        results: the metrics of each task.
+        path: of the file.
+        measurement: what they were measured on, if that is known.
+    """
     plain: dict[str, Any] = {
         task: {name: _number(value) for name, value in metrics.items()}
         for task, metrics in results.items()
     }
+    if measurement is not None:
+        plain[KEY] = measurement.to_json()
     content = json.dumps(plain, indent=2) + "\n"
     write_atomically(path, lambda file: file.write(content.encode()))
+
+
+def read_results(path: str | os.PathLike[str]) -> tuple[Results, Measurement | None]:
+    """What :func:`write_results` has written: the metrics of each task, None for one without a
+    value, and what they were measured on, None if the file does not say.
+
+    Raises:
+        OSError: if there is no such file.
+        ValueError: if it is of something else.
+    """
+    try:
+        plain = json.loads(Path(path).read_text())
+        known = plain.pop(KEY, None)
+        measurement = None if known is None else Measurement.from_json(known)
+        if not all(isinstance(metrics, dict) for metrics in plain.values()):
+            raise TypeError
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not of an evaluation: give the evaluation.json of a run."
+        ) from error
+    return plain, measurement
 
 
 def _number(value: float) -> float | None:

@@ -39,6 +39,12 @@ def record_data(config: DictConfig, name: str, data: str) -> None:
     )
 
 
+def recorded_data(config: DictConfig) -> dict[str, str]:
+    """What a command line called the datasets of a config, by their names; those it named by their
+    registered names are left out."""
+    return {original_name(entry["name"]): entry["data"] for entry in _entries(config)}
+
+
 def register_recorded(config: DictConfig, part: str, option: str | None = None) -> None:
     """Register the recorded datasets of ``dataloader.<part>`` that this process does not know.
 
@@ -54,7 +60,7 @@ def register_recorded(config: DictConfig, part: str, option: str | None = None) 
     Raises:
         ValueError: if the recorded data cannot be used; asks for the option.
     """
-    recorded = {original_name(entry["name"]): entry["data"] for entry in _entries(config)}
+    recorded = recorded_data(config)
     names = dataset_names(config, part)
     known = DatasetCatalog.list()
     stated = OmegaConf.select(config, "train.categories")

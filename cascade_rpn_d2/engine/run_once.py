@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-import json
 import tempfile
 from pathlib import Path
 
@@ -19,8 +18,9 @@ from omegaconf import DictConfig
 from ..config.files import save_config
 from ..files.atomic import write_atomically
 from ..files.digest import sha256_of
-from .evaluation import Results, evaluate_checkpoint
+from .evaluation import Results, evaluate_checkpoint, read_results
 from .labelled_images import load_records
+from .measurement import Measurement
 from .processes import of_main_process
 from .run_folder import hold_run_folder, make_output_folder
 from .train_loop import train
@@ -97,8 +97,19 @@ def mark_of(folder: Path) -> str | None:
 def results_in(folder: Path, name: str = _FINAL, *, tta: bool = False) -> Results | None:
     """An evaluation of a run, with test-time augmentation if asked for; None if it has not been
     made yet."""
-    file = folder / f"{name}_tta.json" if tta else folder / f"{name}.json"
-    return json.loads(file.read_text()) if file.is_file() else None
+    file = _file_of(folder, name, tta)
+    return read_results(file)[0] if file.is_file() else None
+
+
+def measurement_in(folder: Path, name: str = _FINAL, *, tta: bool = False) -> Measurement | None:
+    """What the evaluation of :func:`results_in` was made on; None if it does not say, as those of
+    earlier versions do not."""
+    file = _file_of(folder, name, tta)
+    return read_results(file)[1] if file.is_file() else None
+
+
+def _file_of(folder: Path, name: str, tta: bool) -> Path:
+    return folder / f"{name}_tta.json" if tta else folder / f"{name}.json"
 
 
 def fingerprint(config: DictConfig) -> str:

@@ -64,9 +64,14 @@ def is_compiled() -> bool:
     return _why_not_loaded is None
 
 
+def is_compiled_for(device: torch.device) -> bool:
+    """Whether there are compiled kernels for a device; never warns."""
+    return device.type in _kernel_devices
+
+
 def has_kernel(device: torch.device) -> bool:
     """Whether tensors on ``device`` run on compiled kernels; warns at the first that does not."""
-    if device.type in _kernel_devices or (is_compiled() and device.type == "meta"):
+    if is_compiled_for(device) or (is_compiled() and device.type == "meta"):
         return True
     _warn_once(device.type)
     return False

@@ -9,6 +9,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from cascade_rpn_d2 import engine, model_zoo
+from cascade_rpn_d2.engine.evaluation import read_results
 from cascade_rpn_lite.cli import main
 from tests.engine.tiny_data import write_dataset
 
@@ -83,9 +84,7 @@ def run(repository, tmp_path, monkeypatch):
 def test_the_config_of_a_run_is_all_that_an_evaluation_needs(run):
     """Its data are recorded, and its weights and results are where it is."""
     assert main(["eval", "--config-file", str(run / "config.yaml"), "--num-gpus", "0"]) == 0
-    final, again = (
-        json.loads((run / f"evaluation{name}.json").read_text()) for name in ("_final", "")
-    )
+    final, again = (read_results(run / f"evaluation{name}.json")[0] for name in ("_final", ""))
     assert again == final and not (run.parent / "old").exists()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cascade_rpn_d2.engine.evaluation import read_results
 from tests.engine.tiny_data import write_dataset
 
 TINY_CONFIG = "tests/engine/tiny_config.py"
@@ -61,7 +61,7 @@ def test_train_then_evaluate(run, tmp_path):
     assert trained.stdout.count(found) == (tmp_path / "log.txt").read_text().count(found) == 1
     evaluated = run("--eval-only", f"train.init_checkpoint={tmp_path}/model_final.pth")
     assert evaluated.returncode == 0, evaluated.stderr
-    results = [json.loads((tmp_path / f"evaluation{n}.json").read_text()) for n in ("", "_final")]
+    results = [read_results(tmp_path / f"evaluation{n}.json")[0] for n in ("", "_final")]
     assert results[0] == results[1]
 
 
@@ -85,9 +85,12 @@ def test_evaluate_with_augmentation(run, tmp_path):
         )
         assert evaluated.returncode == 0, evaluated.stderr
         assert "6 views an image, merged by SoftNMSMerge(" in evaluated.stdout
-        results.append((tmp_path / "evaluation_tta.json").read_text())
+        results.append(read_results(tmp_path / "evaluation_tta.json"))
         (tmp_path / "evaluation_tta.json").unlink()
-    assert results[0] == results[1] and "bbox" in results[0]
+    (one, alone), (two, together) = results
+    assert one == two and "bbox" in one
+    assert (alone.images, alone.machine["processes"]) == (together.images, 1)
+    assert together.machine["processes"] == 2
     assert not (tmp_path / "evaluation.json").exists()
 
 
