@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -13,10 +13,13 @@ from typing import IO, Any
 from tabulate import tabulate
 
 from ..engine.evaluation import Results
+from ..engine.measurement import Measurement
 from ..files.atomic import write_atomically
 from ..files.folders import make_writable
 from ..visualization import plot_rows, save_image
+from .measured_on import data_sentence
 from .table import Row, Table, show
+from .times import baseline_of, is_timed, own_ratio, own_seconds, published_ratio, time_sentence
 
 Values = tuple[float | None, ...]
 
@@ -32,6 +35,7 @@ class Report:
         iterations: of every run.
         seed: of every run.
         measured: the evaluation of every row that was run.
+        measurements: what these were made on, as far as they say.
     """
 
     key: str
@@ -40,6 +44,7 @@ class Report:
     iterations: int
     seed: int
     measured: Mapping[Row, Results]
+    measurements: Mapping[Row, Measurement] = field(default_factory=dict)
 
     def values(self, row: Row) -> Values:
         """Ours in the order of the table's metrics, None where there is no number."""
@@ -53,20 +58,50 @@ class Report:
 
 
 def markdown(report: Report) -> str:
-    """The table as markdown: a row each, the paper's number before ours."""
-    names = [metric.rpartition("/")[2] for metric in report.table.metrics]
+    """The table as markdown: a row each, the paper's number before ours, and what they are of."""
+    table = report.table
+    names = [metric.rpartition("/")[2] for metric in table.metrics]
     lines = [
-        [row.name, *map(_pair, row.published, report.values(row))] for row in report.table.rows
+        [row.name, *map(_pair, row.published, report.values(row)), *_times(report, row)]
+        for row in table.rows
     ]
-    text = f"### {report.key}: {report.table.title}\n\n"
-    text += tabulate(lines, ["", *names], tablefmt="github", disable_numparse=True)
+    text = f"### {report.key}: {table.title}\n\n"
+    header = ["", *names, *_time_names(table)]
+    text += tabulate(lines, header, tablefmt="github", disable_numparse=True)
     text += (
-        f"\n\nEach cell: the paper on {report.table.split} / ours, scale `{report.scale}`, "
+        f"\n\nEach cell: the paper on {table.split} / ours, scale `{report.scale}`, "
         f"{report.iterations:,} iterations, seed {report.seed}.\n"
     )
-    if report.table.cumulative:
+    measured = {row: report.measurements.get(row) for row in table.rows if row in report.measured}
+    sentences = [data_sentence(table, measured)]
+    if is_timed(table):
+        sentences.append(time_sentence(table, report.measurements))
+    text += "".join(f"\n{sentence}\n" for sentence in sentences if sentence)
+    if table.cumulative:
         text += f"\n{steps(report)}"
     return text
+
+
+def _time_names(table: Table) -> list[str]:
+    """The headings of the times, in a table in which the paper has some."""
+    if not is_timed(table):
+        return []
+    baseline = baseline_of(table)
+    return ["s / image", *([] if baseline is None else [f"x {baseline.name}"])]
+
+
+def _times(report: Report, row: Row) -> list[str]:
+    """The cells of the times."""
+    table, measured = report.table, report.measurements
+    if not is_timed(table):
+        return []
+    ours = own_seconds(row, measured)
+    published = "-" if row.seconds is None else f"{row.seconds:.2f}"
+    cells = [f"{published} / {'' if ours is None else f'{ours:.3f}'}".rstrip()]
+    if baseline_of(table) is not None:
+        ratios = published_ratio(table, row), own_ratio(table, row, measured)
+        cells.append(_pair(*ratios, "{:.2f}".format))
+    return cells
 
 
 def steps(report: Report) -> str:
@@ -91,17 +126,27 @@ def as_json(report: Report) -> dict[str, Any]:
         "seed": report.seed,
         "published_on": report.table.split,
         "metrics": list(report.table.metrics),
-        "rows": [
-            {
-                "name": row.name,
-                "config": row.config,
-                "overrides": list(row.overrides),
-                "published": list(row.published),
-                "ours": list(report.values(row)),
-            }
-            for row in report.table.rows
-        ],
+        "rows": [_row_as_json(report, row) for row in report.table.rows],
     }
+
+
+def _row_as_json(report: Report, row: Row) -> dict[str, Any]:
+    table, measurement = report.table, report.measurements.get(row)
+    content: dict[str, Any] = {
+        "name": row.name,
+        "config": row.config,
+        "overrides": list(row.overrides),
+        "published": list(row.published),
+        "ours": list(report.values(row)),
+        "measurement": None if measurement is None else measurement.to_json(),
+    }
+    if is_timed(table):
+        content |= {
+            "published_seconds": row.seconds,
+            "published_seconds_relative": published_ratio(table, row),
+            "seconds_relative": own_ratio(table, row, report.measurements),
+        }
+    return content
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:

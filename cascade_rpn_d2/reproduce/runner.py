@@ -18,9 +18,18 @@ from ..config.overrides import apply_overrides
 from ..engine import dump_proposals, setup_config
 from ..engine.evaluation import Results
 from ..engine.finetune import TrainedDetector, prepare_detector
+from ..engine.measurement import Measurement
 from ..engine.processes import of_main_process
 from ..engine.run_folder import hold_run_folder
-from ..engine.run_once import claim, evaluate_once, fingerprint, mark_of, results_in, train_once
+from ..engine.run_once import (
+    claim,
+    evaluate_once,
+    fingerprint,
+    mark_of,
+    measurement_in,
+    results_in,
+    train_once,
+)
 from ..engine.setup import start_logging
 from .report import Report, write_report
 from .scale import Scale
@@ -161,13 +170,18 @@ def report(key: str, table: Table, setting: Setting, marks: Mapping[Row, str]) -
         marks: fingerprint of every row that can be run.
     """
     measured: dict[Row, Results] = {}
+    measurements: dict[Row, Measurement] = {}
     for row, mark in marks.items():
         folder = setting.row_dir(row)
         found = results_in(folder, tta=row.tta) if mark_of(folder) == mark else None
         if found is not None:
             measured[row] = found
+        made_on = None if found is None else measurement_in(folder, tta=row.tta)
+        if made_on is not None:
+            measurements[row] = made_on
     options = setting.row_config(next(iter(marks))).train
-    return Report(key, table, setting.scale.name, options.max_iter, options.seed, measured)
+    scale = setting.scale.name
+    return Report(key, table, scale, options.max_iter, options.seed, measured, measurements)
 
 
 def run(row: Row, setting: Setting, mark: str) -> None:

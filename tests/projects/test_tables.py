@@ -141,6 +141,13 @@ def test_the_page_shows_the_tables(tables: dict[str, Table], repository: Path):
         assert page_table(table) in page, f"the page's {key} is not that of tables.py"
 
 
+def test_all_rows_of_a_table_are_tested_on_the_images_that_its_page_names(tables: dict[str, Table]):
+    for key, table in tables.items():
+        configs = {row.config for row in table.rows if row.config is not None}
+        named = {str(config_of(config).dataloader.test.dataset.names) for config in configs}
+        assert len(named) <= 1, key
+
+
 def test_rows_of_one_experiment_have_one_number(tables: dict[str, Table]):
     # In the tables of one paper, and on the images of one split.
     published: dict[tuple[str, ...], float] = {}

@@ -55,7 +55,9 @@ def setting(data: str, tmp_path: Path) -> Callable[..., Setting]:
     return make
 
 
-def test_two_rows(setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_two_rows(
+    setting: Callable[..., Setting], data: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     trained = []
 
     def train(config, resume):
@@ -70,11 +72,14 @@ def test_two_rows(setting: Callable[..., Setting], monkeypatch: pytest.MonkeyPat
     assert values[0] is None
     assert all(value is not None and 0 <= value <= 100 for value in values[1:])
     assert values[1] == values[3], "one experiment, one run"
+    assert [row.name for row in report.measurements] == ["RPN", "Cascade", "The same again"]
+    assert {m.test_data[0][1] for m in report.measurements.values()} == {data}
     assert {f.suffix for f in tmp_path.glob("p_t.*")} == {".md", ".json", ".png"}
 
     again = reproduce("p/t", TABLE, setting())
     assert len(trained) == 2, "all rows are done"
     assert [again.values(row) for row in TABLE.rows] == [report.values(row) for row in TABLE.rows]
+    assert again.measurements == report.measurements
 
     with pytest.raises(ValueError, match="another config or other data: give another --output-dir"):
         reproduce("p/t", TABLE, setting("optimizer.lr=0.1"), ["RPN"])
