@@ -35,6 +35,9 @@ EXAMPLES = """
     cascade-rpn visualize anchors       --config-file $run/config.yaml \\
                                         --weights $run/model_final.pth --output anchors.png
 
+    cascade-rpn visualize precision     --results "Grid R-CNN" $other/evaluation_final.json \\
+                                        --results "CPM R-CNN" $run --output precision.png
+
 anchor-shapes, grid, refinement, scores and score-iou are asked for as anchors are. Images are those
 of the config's test data, of another dataset (--data) or, for stages, sampling, anchors, grid and
 refinement, one's own (--input).
@@ -190,6 +193,19 @@ def _score_iou(parser: argparse.ArgumentParser) -> None:
     add_options(parser, "--max-images", "--min-iou")
 
 
+def _precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "PATH"),
+        help="an evaluation to read and what to call it, repeatable: its json file, or the folder "
+        "of a run, whose final evaluation is taken; models are evaluated",
+    )
+    add_options(parser, "--batch-size")
+
+
 def _choice_of_images(parser: argparse.ArgumentParser, default: int) -> None:
     add_options(
         parser, "--num-images", default=default, help="rows of the figure (default: %(default)s)"
@@ -265,6 +281,13 @@ FIGURES = {
         "true IoU of detections over the score of their class and the fused score (CPM R-CNN, "
         "Figure 1)",
         _score_iou,
+    ),
+    "precision": Figure(
+        "precision:visualize_precision",
+        "AP of detectors by the IoU that counts, from 0.5 to 0.95, and by the size of objects "
+        "(CPM R-CNN, Figure 8), from their evaluations or measured anew",
+        _precision,
+        several=True,
     ),
 }
 

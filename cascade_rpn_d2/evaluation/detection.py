@@ -24,8 +24,8 @@ RESULTS_FILE = "coco_instances_results"
 class DetectionEvaluator(COCOEvaluator):
     """Detectron2's ``COCOEvaluator`` with further columns, such as ``AP90``.
 
-    COCO's summary has the IoUs 0.5 and 0.75; papers about good boxes compare 0.9 (CPM R-CNN, Table
-    4 and Figure 8). For test images whose file has no ``annotations``, or metadata
+    COCO's summary has the IoUs 0.5 and 0.75; papers about good boxes compare others too (CPM R-CNN,
+    Table 4 and Figure 8). For test images whose file has no ``annotations``, or metadata
     ``has_annotations=False``, there are no results; the detections are written all the same.
 
     Args:
@@ -48,7 +48,7 @@ class DetectionEvaluator(COCOEvaluator):
         distributed: bool = True,
         output_dir: str | None = None,
         *,
-        ious: Sequence[float] = (0.6, 0.7, 0.8, 0.9),
+        ious: Sequence[float] = (0.55, 0.6, 0.65, 0.7, 0.8, 0.85, 0.9, 0.95),
         suffix: str = "",
         max_dets_per_image: int | None = None,
         **kwargs: Any,

@@ -16,6 +16,7 @@ from .histograms import histograms_figure, plot_histograms
 from .iou_counts import iou_counts_figure, plot_iou_counts
 from .lines import lines_figure, plot_lines
 from .panels import Key, Panel, panel_grid
+from .precision import plot_precision, precision_figure
 from .proposals import draw_ground_truth, draw_proposals, recall_caption
 from .recall import plot_recall, recall_pair_figure
 from .rows import plot_rows
@@ -61,10 +62,12 @@ __all__ = [
     "plot_histograms",
     "plot_iou_counts",
     "plot_lines",
+    "plot_precision",
     "plot_recall",
     "plot_recall_curves",
     "plot_rows",
     "plot_score_ious",
+    "precision_figure",
     "recall_caption",
     "recall_figure",
     "recall_pair_figure",

@@ -40,6 +40,7 @@ def test_models_are_given_in_two_ways():
         ["scores", "--output", "x.png", "--config-file", "a.py", "--input", "a.png"],
         ["refinement", "--output", "x.png", "--config-file", "a.py", "--pick", "worst"],
         ["grid", "--output", "x.png", "--config-file", "a.py", "--detection", "0"],
+        ["precision", "--output", "x.png", "--results", "name alone"],
     ],
 )
 def test_arguments_that_do_not_work(words, refused):
@@ -69,6 +70,7 @@ def test_the_figures_are_listed_and_a_misspelt_one_is_recognised(refused, capsys
         ("refinement", "tiny_cpm_rcnn"),
         ("scores --min-iou 0.01 --score-threshold 0", "tiny_cpm_rcnn"),
         ("score-iou --min-iou 0.01", "tiny_cpm_rcnn"),
+        ("precision", "tiny_cpm_rcnn"),
     ],
 )
 def test_every_figure_is_drawn(figure, name, tmp_path, capsys):

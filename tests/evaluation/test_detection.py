@@ -45,14 +45,15 @@ def dataset(tmp_path):
 
 
 def evaluate(
-    name: str, ious=IOUS, columns=(0.6, 0.7, 0.8, 0.9), *, category: int = 0, **options
+    name: str, ious=IOUS, columns=None, *, category: int = 0, **options
 ) -> dict[str, float]:
     boxes = [[120 * i, 0, 120 * i + 100 * iou, 100] for i, iou in enumerate(ious)]
     found = Instances((100, 500))
     found.pred_boxes = Boxes(torch.tensor(boxes).view(-1, 4))
     found.scores = torch.linspace(0.5, 0.9, len(boxes))
     found.pred_classes = torch.full((len(boxes),), category)
-    evaluator = DetectionEvaluator(name, ious=columns, **options)
+    options |= {} if columns is None else {"ious": columns}
+    evaluator = DetectionEvaluator(name, **options)
     evaluator.reset()
     evaluator.process([{"image_id": 1}], [{"instances": found}])
     return evaluator.evaluate().get("bbox", {})
@@ -66,10 +67,14 @@ def precision(share: float) -> float:
 def test_columns(dataset):
     results = evaluate(dataset)
     # The better boxes have the higher scores, so all are right until none is left that is.
-    for iou, right in ((60, 3), (70, 2), (80, 1), (90, 1)):
+    shares = {55: 4, 60: 3, 65: 3, 70: 2, 75: 2, 80: 1, 85: 1, 90: 1}
+    for iou, right in shares.items():
         assert results[f"AP{iou}"] == pytest.approx(precision(right / 4)), iou
-    assert results["AP50"] == pytest.approx(100)
-    assert results["AP75"] == pytest.approx(precision(2 / 4))
+    assert results["AP50"] == pytest.approx(100) and results["AP95"] == 0
+    assert [name for name in results if name[2:].isdecimal()] == [
+        *("AP50", "AP75", "AP55", "AP60", "AP65", "AP70", "AP80", "AP85", "AP90", "AP95")
+    ]
+    assert results["AP"] == pytest.approx(sum(results[f"AP{k}"] for k in range(50, 100, 5)) / 10)
 
 
 def test_columns_can_be_chosen(dataset):
