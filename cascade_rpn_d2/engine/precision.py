@@ -198,7 +198,7 @@ def visualize_precision(
     Args:
         config_file, weights, model, overrides: of detectors to evaluate, see
             :func:`.choose_models`; none if there are ``results``.
-        output: file of the picture; the values are written beside it as json.
+        output: file of the figure; the values are written beside it as json.
         device: where to run; a GPU if there is one by default.
         data: the images and their objects, for the models.
         results: (name, file or folder of a run) of evaluations to read, which come first.

@@ -27,7 +27,7 @@ def plot_precision(
         by_iou: name of a detector -> (IoU threshold, AP in per cent), in the order to join them in.
         by_size: name of the same detector -> name of a size of objects -> AP in per cent, None
             where there is no object of that size.
-        size: width and height of the picture in pixels.
+        size: width and height of the figure in pixels.
 
     Returns:
         (height, width, 3) uint8, RGB.
