@@ -23,9 +23,12 @@ def baseline_of(table: Table) -> Row | None:
 
 
 def published_ratio(table: Table, row: Row) -> float | None:
-    """The paper's time of a row by that of the baseline; None if it has not both."""
+    """The paper's time of a row by that of the baseline; None if it has not both, or quotes the row
+    from others, who had machines of their own."""
     baseline = baseline_of(table)
-    if baseline is None or baseline.seconds is None or row.seconds is None:
+    if baseline is None or row.config is None:
+        return None
+    if baseline.seconds is None or row.seconds is None:
         return None
     return row.seconds / baseline.seconds
 
@@ -60,14 +63,15 @@ def time_sentence(table: Table, measured: Mapping[Row, Measurement]) -> str:
     return (
         "Times: ours is the median over the images, of the model alone, without reading images, "
         f"on {where}. Seconds of different machines do not compare; the column "
-        f"'x {baseline.name}' has them in units of that row's, on the same machine."
+        f"'x {baseline.name}' has them in units of that row's, on the same machine. Other work of "
+        "the machine shows in both."
     )
 
 
 def _words(measurement: Measurement) -> str:
     machine = measurement.machine
     threads = machine.get("threads")
-    counts = [f"{threads} threads"] if threads else []
+    counts = [f"{threads} thread{'' if threads == 1 else 's'}"] if threads else []
     if machine["processes"] > 1:
         counts.append(f"{machine['processes']} processes")
     torch = f"torch {machine['versions']['torch']}"

@@ -93,7 +93,7 @@ def test_times_and_data_of_ours(tmp_path: Path):
     cells = [[c.strip() for c in x.strip("|").split("|")] for x in text.splitlines() if "|" in x]
     assert cells[0] == ["", "AR@100", "s / image", "x RPN"]
     assert cells[2:] == [
-        ["Quoted", "36.4 /", "0.76 /", "19.00 /"],
+        ["Quoted", "36.4 /", "0.76 /", "- /"],
         ["RPN", "44.6 / 30.0", "0.04 / 0.031", "1.00 / 1.00"],
         ["Cascade RPN", "61.1 / 30.0", "0.06 / 0.063", "1.50 / 2.00"],
         ["Unknown", "50.0 /", "0.05 /", "1.25 /"],
