@@ -68,6 +68,7 @@ def precision_figure(
     right.set(xlabel="objects", ylabel="AP (%)")
     right.set_title("by size", fontsize="medium")
     right.margins(y=0.1)
+    right.set_axisbelow(True)  # no grid across the bars
     figure = left.figure
     assert isinstance(figure, Figure)
     return figure
