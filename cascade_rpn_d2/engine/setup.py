@@ -245,6 +245,9 @@ def check_train(options: DictConfig) -> None:
     start = options.init_checkpoint
     valid = start is None or isinstance(start, str)
     _require(valid, "init_checkpoint", start, "a file or address of weights")
+    frozen = options.frozen
+    valid = OmegaConf.is_list(frozen) and all(isinstance(name, str) for name in frozen)
+    _require(frozen is None or valid, "frozen", frozen, "null or a list such as [backbone]")
     folder = options.output_dir
     _require(isinstance(folder, str) and folder != "", "output_dir", folder, "a folder")
     seed, bound, dtype = options.seed, options.clip_grad_norm, options.amp.dtype

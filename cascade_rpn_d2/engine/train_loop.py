@@ -19,6 +19,7 @@ from torch import nn
 from ..checkpoint import Checkpointer
 from ..config.build import build_part
 from ..config.files import save_config
+from ..modeling import freeze_parts
 from . import stopping
 from .categories import adopt_categories, class_layers, run_categories
 from .early_log import write_to_files
@@ -126,6 +127,7 @@ def _train(config: DictConfig, resume: bool, fresh: bool, begin: Callable[[], No
     seed = comm.shared_random_seed() if options.seed is None else options.seed
     seed_everything(seed)
     model = build_part(config.model, "model", nn.Module).to(options.device)
+    freeze_parts(model, options.frozen or ())
     config.optimizer.params.model = model
     trainer = Trainer(
         model,

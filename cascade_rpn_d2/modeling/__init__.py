@@ -6,6 +6,7 @@ from .backbone import VGG16, DeformBottleneckBlock, FPNWithInputs, LastLevelP6P7
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
 from .feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
+from .freeze import freeze_parts
 from .ground_truth import Grid, GroundTruth
 from .guided_anchors import LocationLoss
 from .inclusive import (
@@ -105,4 +106,5 @@ __all__ = [
     "VGG16",
     "VGGBoxHead",
     "VariableIoUAssigner",
+    "freeze_parts",
 ]

@@ -8,6 +8,9 @@ train = dict(
     init_checkpoint="",
     # Optimizer steps of the run; 87,960 are 12 epochs of COCO with 16 images a step.
     max_iter=87_960,
+    # Parts of the model that stay as they are, such as ["backbone"]: their weights are not trained,
+    # and the statistics of their norms are those stored. None trains what the model lets train.
+    frozen=None,
     # Decides initial weights, order and augmentation of the data, and sampling; None draws a seed
     # and logs it.
     seed=None,

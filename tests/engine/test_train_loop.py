@@ -571,3 +571,20 @@ def test_a_kill_while_a_checkpoint_is_written_loses_only_that_one(
     train(tiny_config("out"), resume=True)
     assert losses(out) == losses(tmp_path / "straight")
     assert not list(out.glob("*.tmp")) and not list(out.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("switches", [(), ALL_SWITCHES])
+def test_a_frozen_part_is_what_the_run_started_from(tiny_config, tmp_path, switches):
+    train(tiny_config("first", "train.max_iter=2", "train.seed=1"))
+    start = str(tmp_path / "first" / "model_final.pth")
+    own = ("train.max_iter=3", f"train.init_checkpoint='{start}'", "train.frozen=[backbone]")
+    train(tiny_config("second", *own, *switches))
+    before, after = (checkpoint(tmp_path / x)["model"] for x in ("first", "second"))
+    changed = {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"proposal_generator"} and before.keys() == after.keys()
+
+
+def test_a_part_to_freeze_that_is_not_there_ends_the_run_before_it_begins(tiny_config, tmp_path):
+    with pytest.raises(ValueError, match=r"no part 'trunk' to freeze: it has backbone, proposal_"):
+        train(tiny_config("run", "train.frozen=[trunk]"))
+    assert not (tmp_path / "run" / "config.yaml").exists()
