@@ -63,6 +63,11 @@ GROUPS: dict[str, dict[str, Command]] = {
             "Train a config, on CPUs or GPUs",
             "--config-file small/cascade_rpn_r18_fpn_1k.py --train-data photos:train.json",
         ),
+        "train-alternating": Command(
+            "train_alternating",
+            "Train a Faster R-CNN in the four steps of its paper",
+            "--config-file demo/faster_rcnn.py --output-dir output/mine",
+        ),
         "eval": Command(
             "eval",
             "Evaluate a config with trained weights",

@@ -143,7 +143,12 @@ def _annotations(dataset: str) -> str:
     return sha256_of(file)
 
 
-def _claim(folder: Path, mark: str) -> None:
+def require_mark(folder: Path, mark: str) -> None:
+    """Check that a folder holds no other run than the one with this mark.
+
+    Raises:
+        ValueError: as :func:`claim`.
+    """
     found = mark_of(folder)
     done = [folder / "last_checkpoint", *folder.glob(f"{_FINAL}*.json")]
     if found is not None:  # without a mark a file of proposals may be the user's own
@@ -153,5 +158,9 @@ def _claim(folder: Path, mark: str) -> None:
             f"{folder} holds a run with another config or other data: give another --output-dir, "
             "or remove it."
         )
+
+
+def _claim(folder: Path, mark: str) -> None:
+    require_mark(folder, mark)
     make_output_folder(folder)
     write_atomically(folder / _MARK, lambda out: out.write(mark.encode()))

@@ -136,6 +136,7 @@ TOOLS = {
     "finetune_with_proposals": "finetune",
     "predict": "predict",
     "reproduce": "reproduce",
+    "train_alternating": "train-alternating",
     "train_net": "train",
     "visualize": "visualize",
 }
