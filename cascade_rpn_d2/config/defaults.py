@@ -35,6 +35,7 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     ``MODEL.BACKBONE.NAME = "build_vgg16_backbone"`` reads ``MODEL.VGG.OUT_FEATURES`` and
     ``MODEL.BACKBONE.FREEZE_AT``; ``MODEL.ROI_BOX_HEAD.NAME = "VGGBoxHead"`` reads ``NUM_FC``,
     ``FC_DIM`` and ``DROPOUT`` beside it. ``configs/yacs/faster_rcnn_vgg16.yaml`` sets them all.
+    ``"build_zf_backbone"`` and ``MODEL.ZF.OUT_FEATURES`` likewise: ``faster_rcnn_zf.yaml``.
 
     Args:
         cfg: the config to extend, in place.
@@ -56,6 +57,8 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGE_LOSS_WEIGHTS = [1.0, 0.5, 0.25]
     cfg.MODEL.VGG = CfgNode()
     cfg.MODEL.VGG.OUT_FEATURES = ["conv5"]  # some of "conv1" to "conv5"
+    cfg.MODEL.ZF = CfgNode()
+    cfg.MODEL.ZF.OUT_FEATURES = ["conv5"]  # some of "conv1" to "conv5"
     # Of VGGBoxHead: share of the values that are dropped while training.
     cfg.MODEL.ROI_BOX_HEAD.DROPOUT = 0.5
 

@@ -81,6 +81,7 @@ NAMES = RECORDED_NAMES | frozenset(
         "cascade_rpn_d2.modeling.VGG16",
         "cascade_rpn_d2.modeling.VGGBoxHead",
         "cascade_rpn_d2.modeling.VariableIoUAssigner",
+        "cascade_rpn_d2.modeling.ZF",
         "detectron2.data.build_detection_test_loader",
         "detectron2.data.get_detection_dataset_dicts",
         "detectron2.data.transforms.RandomFlip",

@@ -2,7 +2,7 @@
 And detectors in one stage, as wholes, and what wraps a detector at test time."""
 
 from .assignment import Assignment, IoUAssigner, RegionAssigner, VariableIoUAssigner
-from .backbone import VGG16, DeformBottleneckBlock, FPNWithInputs, LastLevelP6P7WithoutReLU
+from .backbone import VGG16, ZF, DeformBottleneckBlock, FPNWithInputs, LastLevelP6P7WithoutReLU
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
 from .feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
@@ -104,6 +104,7 @@ __all__ = [
     "StandardRPN",
     "SymmetricBox2BoxTransform",
     "VGG16",
+    "ZF",
     "VGGBoxHead",
     "VariableIoUAssigner",
     "freeze_parts",

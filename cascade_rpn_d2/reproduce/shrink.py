@@ -12,12 +12,14 @@ from ..config.lazy import is_of
 from ..modeling import FPNWithInputs
 
 # Channels of the FPN, of fully connected layers, of a grid point and of nine of them, as the papers
-# have them -> small ones.
-WIDTHS = {256: 64, 1024: 256, 64: 16, 576: 144}
+# have them -> small ones. The last are the fully connected layers of VGG-16 and of the ZF net.
+WIDTHS = {256: 64, 1024: 256, 64: 16, 576: 144, 4096: 256}
 # That the small schedule stands for.
 IMAGES_1X = 87_960 * 16
 # Sides of a small image by those of one of COCO: 256 px for 800.
 IMAGE_SCALE = 256 / 800
+# The same of Faster R-CNN's own images, whose backbones have one map.
+_IMAGE_SCALE_OF_ONE_MAP = 256 / 600
 _WIDTH_KEYS = (
     "in_channels",
     "out_channels",
@@ -37,17 +39,23 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
     stays; of grid heads, which are dear to compute, what is the same in all rows becomes less. Its
     layers become as narrow as the small FPN, its anchors as small as those of ``base`` and all that
     is measured in anchors with them, and no more proposals are kept than there. The small schedule
-    stands for 1x and all that is longer.
+    stands for 1x and all that is longer. Of VGG-16 and the ZF net, which have one map and no FPN,
+    an eighth of the channels stays, trained from random weights.
 
     Args:
-        config: an experiment with a FPN of 256 channels, of proposals or a detector in two stages
-            or one.
+        config: an experiment with a FPN of 256 channels, or with one map, of proposals or a
+            detector in two stages or one.
         base: a small experiment of proposals, with a FPN of 64 channels.
     """
     model, small = config.model, base.model
-    _take_backbone(model, small.backbone)
-    for key in ("pixel_mean", "pixel_std"):
-        model[key] = small[key]
+    image_format = config.dataloader.train.mapper.image_format
+    if _has_one_map(model):
+        _narrow_backbone(model.backbone)
+    else:
+        image_format = base.dataloader.train.mapper.image_format
+        _take_backbone(model, small.backbone)
+        for key in ("pixel_mean", "pixel_std"):
+            model[key] = small[key]
     for part in ("proposal_generator", "roi_heads", "head"):
         if model.get(part) is not None:
             _narrow(model[part])
@@ -68,6 +76,7 @@ def shrink(config: DictConfig, base: DictConfig) -> None:
     images = config.train.max_iter * config.dataloader.train.total_batch_size
     share, schedule = min(1.0, images / IMAGES_1X), config.lr_multiplier
     _take_data(config.dataloader, base.dataloader)
+    config.dataloader.train.mapper.image_format = image_format
     for key in ("optimizer", "lr_multiplier", "train"):
         config[key] = base[key]
     if share != 1:  # a fine-tuning, whose schedule is its own
@@ -90,6 +99,15 @@ def _take_backbone(model: DictConfig, small: DictConfig) -> None:
         top_block.in_channels = trunk.stages[-1].out_channels
         top_block.out_channels = small.out_channels
         model.backbone.top_block = top_block
+
+
+def _has_one_map(model: DictConfig) -> bool:
+    return is_of(model.backbone, "VGG16") or is_of(model.backbone, "ZF")
+
+
+def _narrow_backbone(backbone: DictConfig) -> None:
+    backbone.widths = [width // 8 for width in backbone.widths]
+    backbone.freeze_at = 0
 
 
 def _narrow(node: Any) -> None:
@@ -134,9 +152,12 @@ def _shrink_grid_heads(heads: DictConfig) -> None:
 
 def _shrink_anchors(owner: DictConfig, small: DictConfig) -> float:
     """Make the finest anchors of ``owner`` as large as those of the ``small`` generator, and all
-    others and what is measured in anchors by the same factor, which is returned."""
+    others and what is measured in anchors by the same factor, which is returned. On one map they
+    become as small as the images."""
     anchors = owner.anchor_generator
     factor = small.anchor_generator.sizes[0][0] / anchors.sizes[0][0]
+    if len(anchors.strides) == 1:
+        factor = _IMAGE_SCALE_OF_ONE_MAP
     anchors.sizes = [[size * factor for size in level] for level in anchors.sizes]
     for part in (owner.get("location_loss"), *(owner.get("stages") or ())):
         if part is not None and is_of(part.assigner, "RegionAssigner"):
@@ -158,5 +179,4 @@ def _take_data(dataloader: DictConfig, small: DictConfig) -> None:
         ours.mapper.augmentations = theirs.mapper.augmentations
         ours.num_workers = theirs.num_workers
     dataloader.train.total_batch_size = small.train.total_batch_size
-    dataloader.train.mapper.image_format = small.train.mapper.image_format
     dataloader.test.mapper.image_format = "${...train.mapper.image_format}"

@@ -27,7 +27,7 @@ from tests.engine.tiny_data import write_dataset
 ALL = [
     name
     for name in model_zoo.list_configs()
-    if name.endswith(("_1x.py", "_2x.py")) or "/finetune_" in name
+    if name.endswith(("_1x.py", "_2x.py", "_vgg16.py", "_zf.py")) or "/finetune_" in name
 ]
 # Shrunken, these are the experiment on a ResNet-50 that they are made of.
 LARGE = [name for name in ALL if re.search("_(r101|r152|x101)_", name)]
@@ -201,6 +201,8 @@ def test_names_follow_the_pattern():
             assert re.fullmatch(
                 rf"[a-z_]+/(ablations/|authors/)?[a-z0-9_]+_({backbones})_fpn{schedule}\.py", name
             )
+        if name.startswith("faster_rcnn/"):  # before there were FPNs and schedules by name
+            assert re.fullmatch(r"faster_rcnn/(ablations/)?[a-z0-9_]+_(vgg16|zf)\.py", name)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from detectron2.config import CfgNode, get_cfg, instantiate
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torchvision.models import VGG16_Weights
 
@@ -101,6 +101,33 @@ def test_anchors_have_three_areas_and_three_shapes_in_the_middle_of_a_cell():
     sides = (width * height).sqrt()
     assert sides.tolist() == pytest.approx([128] * 3 + [256] * 3 + [512] * 3)
     assert (height / width).tolist() == pytest.approx([0.5, 1, 2] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "sides", "ratios"),
+    [
+        ("one_anchor_128", [128], [1]),
+        ("one_anchor_256", [256], [1]),
+        ("three_ratios_128", [128], [0.5, 1, 2]),
+        ("three_ratios_256", [256], [0.5, 1, 2]),
+        ("three_scales", [128, 256, 512], [1]),
+    ],
+)
+def test_the_rows_of_table_8_differ_in_their_anchors_alone(name, sides, ratios):
+    config = model_zoo.get_config(f"faster_rcnn/ablations/{name}_vgg16.py")
+    generator = config.model.proposal_generator
+    anchors = generator.anchor_generator
+    assert (list(anchors.sizes), list(anchors.aspect_ratios)) == ([sides], ratios)
+    assert generator.head.num_anchors == len(sides) * len(ratios)
+    whole = model_zoo.get_config(NAME)
+    before = whole.model.proposal_generator
+    anchors.sizes, anchors.aspect_ratios = before.anchor_generator.sizes, [0.5, 1.0, 2.0]
+    generator.head.num_anchors = before.head.num_anchors
+    assert config.train.output_dir == f"output/faster_rcnn/ablations/{name}_vgg16"
+    config.train.output_dir = whole.train.output_dir
+    for key in ("model", "dataloader", "optimizer", "lr_multiplier", "train"):
+        ours, theirs = (OmegaConf.to_container(c[key], resolve=False) for c in (config, whole))
+        assert ours == theirs, key
 
 
 def test_both_configs_build_the_original_model():

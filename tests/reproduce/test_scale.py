@@ -186,3 +186,23 @@ def test_tiny_keeps_a_schedule_of_its_own_in_proportion():
     assert config.train.max_iter == round(whole.train.max_iter / 4)
     assert config.lr_multiplier.warmup_iters == whole.lr_multiplier.warmup_iters / 4
     assert list(config.lr_multiplier.milestones) == [7_330, 14_660]
+
+
+@pytest.mark.parametrize("name", ["vgg16", "zf"])
+def test_tiny_of_one_map_is_an_eighth_as_wide_and_its_anchors_as_small_as_the_images(name: str):
+    config = model_zoo.get_config(f"faster_rcnn/faster_rcnn_{name}.py")
+    whole = model_zoo.get_config(f"faster_rcnn/faster_rcnn_{name}.py")
+    SCALES["tiny"].adapt(config, False)
+    assert [8 * width for width in config.model.backbone.widths] == whole.model.backbone.widths
+    generator = config.model.proposal_generator
+    assert generator.head.in_channels == config.model.backbone.widths[4]
+    sides = [side * 256 / 600 for side in (128, 256, 512)]
+    assert list(generator.anchor_generator.sizes[0]) == pytest.approx(sides)
+    assert list(config.model.roi_heads.box_head.fc_dims) == [256, 256]
+    # As the backbone takes them.
+    assert config.model.pixel_mean == whole.model.pixel_mean
+    for part in ("train", "test"):
+        ours, theirs = (c.dataloader[part].mapper for c in (config, whole))
+        assert ours.image_format == theirs.image_format
+    model = model_zoo.instantiate_model(config)
+    assert all(p.requires_grad for p in model.parameters())  # nothing is pre-trained
