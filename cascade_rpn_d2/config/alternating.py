@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from detectron2.config import LazyCall as L
 from detectron2.modeling import ProposalNetwork
+from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 
+from ..modeling import OriginalSizeProposalNetwork
+from ..modeling.proposal_generator.base import DenseProposalGenerator
 from .files import get_config
+from .lazy import is_of
 from .overrides import apply_overrides
 
 RPN, FAST_RCNN = "rpn", "fast_rcnn"
@@ -76,7 +80,11 @@ def rpn_config(config: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
     step = _step(config)
     model = step.model
     parts = ("backbone", "proposal_generator", "pixel_mean", "pixel_std")
-    step.model = L(ProposalNetwork)(**{key: model[key] for key in parts})
+    known = is_of(model, "OriginalSizeRCNN")
+    network = OriginalSizeProposalNetwork if known else ProposalNetwork
+    step.model = L(network)(**{key: model[key] for key in parts})
+    if _is_of_ours(step.model.proposal_generator):
+        step.model.proposal_generator.propose_in_training = False  # for nobody
     if step.dataloader.get("evaluator") is not None:
         step.dataloader.evaluator = get_config("common/data/coco.py").dataloader.evaluator
     return apply_overrides(step, overrides)
@@ -129,6 +137,12 @@ def proposing_config(config: DictConfig, part: str) -> DictConfig:
         for key in ("pre_nms_topk", "post_nms_topk"):
             generator[key] = [generator[key][0]] * 2
     return config
+
+
+def _is_of_ours(generator: DictConfig) -> bool:
+    target = generator.get("_target_")
+    target = locate(target) if isinstance(target, str) else target
+    return isinstance(target, type) and issubclass(target, DenseProposalGenerator)
 
 
 def _step(config: DictConfig) -> DictConfig:

@@ -49,6 +49,9 @@ def add_cascade_rpn_config(cfg: CfgNode) -> None:
     # the proposal generators of this project and GuidedAnchorRetinaNet. Detectron2's RPN has no
     # choice.
     cfg.MODEL.PROPOSAL_GENERATOR.PROPOSE_IN_PADDING = False
+    # Of StandardRPN: least width and height of a proposal in pixels of the image before it was
+    # resized; it takes MODEL.META_ARCHITECTURE "OriginalSizeRCNN" or "OriginalSizeProposalNetwork".
+    cfg.MODEL.PROPOSAL_GENERATOR.MIN_ORIGINAL_SIZE = 0.0
     # Of StandardRPN, which reads MODEL.RPN: see there, and IoUAssigner.
     cfg.MODEL.RPN.MIN_POSITIVE_IOU = 0.3
     cfg.MODEL.RPN.CLAIMS = "match"

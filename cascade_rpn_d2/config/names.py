@@ -15,8 +15,14 @@ from detectron2.utils.registry import _convert_target_to_string, locate
 
 from ..files.untrusted import shown
 
-# What no config of the zoo names any more, but recorded ones do.
-RECORDED_NAMES = frozenset({"detectron2.modeling.proposal_generator.RPN"})
+# What no config of the zoo names, but recorded ones do: those of old runs, and of the steps that
+# `cascade-rpn train-alternating` makes of a config.
+RECORDED_NAMES = frozenset(
+    {
+        "cascade_rpn_d2.modeling.OriginalSizeProposalNetwork",
+        "detectron2.modeling.proposal_generator.RPN",
+    }
+)
 
 # Full names, no prefixes: what the configs of the zoo name, and nothing else but these. Those of
 # this package are public, and stay where they are when files move; those of Detectron2 are as it
@@ -65,6 +71,7 @@ NAMES = RECORDED_NAMES | frozenset(
         "cascade_rpn_d2.modeling.LearnedAlignment",
         "cascade_rpn_d2.modeling.LearnedFeatureAdaption",
         "cascade_rpn_d2.modeling.LocationLoss",
+        "cascade_rpn_d2.modeling.OriginalSizeRCNN",
         "cascade_rpn_d2.modeling.PlainFeatureAdaption",
         "cascade_rpn_d2.modeling.RandomSampler",
         "cascade_rpn_d2.modeling.Refinement",

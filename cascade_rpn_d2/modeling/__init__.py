@@ -19,7 +19,13 @@ from .inclusive import (
     InclusiveRPN,
 )
 from .merging import NMSMerge, SoftNMSMerge
-from .meta_arch import GuidedAnchorRetinaNet, GuidedAnchorRetinaNetHead
+from .meta_arch import (
+    GuidedAnchorRetinaNet,
+    GuidedAnchorRetinaNetHead,
+    OriginalSizeProposalNetwork,
+    OriginalSizeRCNN,
+    ResizedImageList,
+)
 from .proposal_generator import (
     AdaptiveAlignment,
     BoxPredictor,
@@ -90,12 +96,15 @@ __all__ = [
     "LearnedFeatureAdaption",
     "LocationLoss",
     "NMSMerge",
+    "OriginalSizeProposalNetwork",
+    "OriginalSizeRCNN",
     "PlainFeatureAdaption",
     "RandomSampler",
     "Refinement",
     "RegionAssigner",
     "ResamplingCascadeROIHeads",
     "ResamplingScoring",
+    "ResizedImageList",
     "ScoredCascadeROIHeads",
     "SigmoidFocalLoss",
     "SmoothL1Loss",

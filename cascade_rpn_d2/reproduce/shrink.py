@@ -134,6 +134,8 @@ def _shrink_generator(generator: DictConfig, small: DictConfig) -> None:
         generator[key] = [
             min(own, most) for own, most in zip(generator[key], small[key], strict=True)
         ]
+    if generator.get("min_original_size"):
+        generator.min_original_size *= factor
     for stage in generator.get("stages") or ():
         if stage.align.get("dilation", 1) > 1:
             # Taps on the edges of the anchor, to the nearest cell.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from detectron2.modeling import GeneralizedRCNN, ProposalNetwork
+from detectron2.modeling import ProposalNetwork
 from omegaconf import OmegaConf
 
 from cascade_rpn_d2 import model_zoo
@@ -44,6 +44,13 @@ def test_the_rpn_step_is_a_proposal_network_of_the_same_parts():
     assert step.train.best_checkpoint is None is not config.train.best_checkpoint
 
 
+def test_the_rpn_of_a_model_that_knows_the_original_sizes_knows_them_too():
+    step = rpn_config(model_zoo.get_config(VGG))
+    assert is_of(step.model, "OriginalSizeProposalNetwork")
+    assert step.model.proposal_generator.min_original_size == 16
+    assert step.model.proposal_generator.propose_in_training is False
+
+
 def test_widths_that_follow_the_backbone_still_do():
     step = rpn_config(model_zoo.get_config(VGG), ["model.backbone.widths=[1,2,3,4,5]"])
     assert step.model.proposal_generator.head.in_channels == 5
@@ -78,7 +85,7 @@ def test_the_config_stays_as_it_is():
     before = OmegaConf.to_yaml(config.dataloader)
     rpn_config(config), fast_rcnn_config(config, FILES)
     assert OmegaConf.to_yaml(config.dataloader) == before
-    assert is_of(config.model, GeneralizedRCNN.__name__) and config.model.proposal_generator
+    assert is_of(config.model, "OriginalSizeRCNN") and config.model.proposal_generator
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def plain(generator) -> dict:
     """A generator of a config as built from plain values, without what is the default."""
     node = OmegaConf.to_container(generator, resolve=False)
     node.pop("size_divisibility", None)  # decides about cells of padding alone
+    node.pop("min_original_size", None)  # old runs kept proposals of all sizes, and still do
     return node
 
 

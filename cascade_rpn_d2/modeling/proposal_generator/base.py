@@ -13,7 +13,7 @@ from detectron2.modeling.anchor_generator import DefaultAnchorGenerator, build_a
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
-from ..ground_truth import Grid, grids_of, own_cells
+from ..ground_truth import Grid, grids_of, image_sizes_of, own_cells
 from ..statistics import put_statistics
 from .selection import select_proposals
 
@@ -29,6 +29,10 @@ class DenseProposalGenerator(nn.Module):
         nms_thresh: IoU above which the lower of two proposals is suppressed.
         nms_across_levels: suppress between levels too, rather than within each level only.
         min_box_size: proposals whose width or height is not above this (pixels) are dropped.
+        min_original_size: boxes whose width or height is below this in pixels of the original
+            image, before it was resized, are no candidates, already for the best before NMS
+            (``RPN_MIN_SIZE`` of py-faster-rcnn). If it is positive, the model must be one that
+            tells the original sizes, ``OriginalSizeRCNN`` or ``OriginalSizeProposalNetwork``.
         size_divisibility: to a multiple of what an image would be padded alone; cells beyond, which
             a larger image in the batch brings, take no part in training and propose nothing.
         propose_in_padding: let those cells propose all the same, as Detectron2 and mmdet do: what
@@ -52,6 +56,7 @@ class DenseProposalGenerator(nn.Module):
         nms_thresh: float,
         nms_across_levels: bool = False,
         min_box_size: float = 0.0,
+        min_original_size: float = 0.0,
         size_divisibility: int = 32,
         propose_in_padding: bool = False,
         propose_in_training: bool = True,
@@ -65,6 +70,7 @@ class DenseProposalGenerator(nn.Module):
         self.nms_thresh = nms_thresh
         self.nms_across_levels = nms_across_levels
         self.min_box_size = min_box_size
+        self.min_original_size = min_original_size
         self.size_divisibility = size_divisibility
         self.propose_in_padding = propose_in_padding
         self.propose_in_training = propose_in_training
@@ -98,7 +104,7 @@ class DenseProposalGenerator(nn.Module):
             "nms_thresh": cfg.MODEL.RPN.NMS_THRESH,
             "min_box_size": cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
             "propose_in_padding": cfg.MODEL.PROPOSAL_GENERATOR.PROPOSE_IN_PADDING,
-            "propose_in_training": cfg.MODEL.META_ARCHITECTURE != "ProposalNetwork",
+            "propose_in_training": not cfg.MODEL.META_ARCHITECTURE.endswith("ProposalNetwork"),
         }
 
     def grids(self, maps: Sequence[Tensor]) -> list[Grid]:
@@ -113,15 +119,40 @@ class DenseProposalGenerator(nn.Module):
             return None
         return own_cells(grids, images, self.size_divisibility, device)
 
+    def large_enough(self, boxes: Tensor, images: ImageList) -> Tensor | None:
+        """Which boxes (N, R, 4) have ``min_original_size`` (N, R); None for all of them.
+
+        Raises:
+            ValueError: if the original sizes of the images are not known.
+        """
+        if self.min_original_size <= 0:
+            return None
+        originals = getattr(images, "original_sizes", None)
+        if originals is None:
+            raise ValueError(
+                f"min_original_size is {self.min_original_size}, but the model does not tell how "
+                "large images were before they were resized: take OriginalSizeRCNN or "
+                "OriginalSizeProposalNetwork in the place of GeneralizedRCNN or ProposalNetwork."
+            )
+        both = (images, ImageList(images.tensor, originals))
+        sizes, before = (image_sizes_of(each, boxes.device) for each in both)  # (N, 2)
+        least = self.min_original_size * (sizes / before).flip(1)[:, None]  # (N, 1, 2), of x, y
+        # What is not finite stays, for it is an error that is to be seen.
+        return ~((boxes[..., 2:] - boxes[..., :2]) < least).any(dim=-1)
+
     def select(
         self, boxes: Tensor, logits: Tensor, grids: Sequence[Grid], images: ImageList
     ) -> list[Instances]:
         """The best of the boxes (N, R, 4) by their logits (N, R), after NMS.
 
-        Those of cells that exist for other images alone are none of them.
+        Those of cells that exist for other images alone are none of them, nor are those that are
+        too small.
         """
         own = self.own_cells(grids, images, boxes.device)  # (N, S)
         may_propose = None if own is None else own.repeat_interleave(self.num_anchors, dim=1)
+        large = self.large_enough(boxes.detach(), images)  # (N, R)
+        if large is not None:
+            may_propose = large if may_propose is None else large & may_propose
         counts = [grid.cells * self.num_anchors for grid in grids]
         return select_proposals(
             boxes.split(counts, dim=1),

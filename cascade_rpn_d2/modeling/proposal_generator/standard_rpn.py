@@ -64,6 +64,7 @@ class StandardRPN(DenseProposalGenerator):
         arguments = cls.arguments_from(cfg, input_shape)
         arguments["head"] = build_rpn_head(cfg, [input_shape[x] for x in arguments["in_features"]])
         arguments["refinement"] = standard_refinement_from_config(cfg)
+        arguments["min_original_size"] = cfg.MODEL.PROPOSAL_GENERATOR.MIN_ORIGINAL_SIZE
         return arguments
 
     def forward(

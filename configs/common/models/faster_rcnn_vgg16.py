@@ -13,6 +13,7 @@ from detectron2.modeling.proposal_generator import StandardRPNHead
 from cascade_rpn_d2.modeling import (
     BoxCoder,
     IoUAssigner,
+    OriginalSizeRCNN,
     RandomSampler,
     Refinement,
     SmoothL1Loss,
@@ -23,6 +24,7 @@ from cascade_rpn_d2.modeling import (
 from .faster_rcnn_fpn import model
 from .vgg16 import backbone, pixel_mean, pixel_std
 
+model._target_ = OriginalSizeRCNN  # which tells the RPN how large that was
 model.backbone = backbone
 model.pixel_mean = pixel_mean
 model.pixel_std = pixel_std
@@ -63,6 +65,8 @@ model.proposal_generator = L(StandardRPN)(
     pre_nms_topk=(12000, 6000),
     post_nms_topk=(2000, 300),
     nms_thresh=0.7,
+    # Smaller proposals are dropped, in pixels of the image before it is resized (py-faster-rcnn).
+    min_original_size=16.0,
 )
 
 heads = model.roi_heads
