@@ -1,7 +1,8 @@
 """Faster R-CNN, VGG-16, trained jointly on COCO: the original detector at its original image size.
 
-The paper has 21.5 AP (42.1 at IoU 0.5) on test-dev, trained on train2014, with 12 anchors a cell:
-Table XI. What joint training of 9 anchors on train2017 reaches is open.
+It has the 9 anchors of the paper's text, which are those of its numbers on PASCAL VOC; with the 12
+that the paper has on COCO it is `faster_rcnn_12_anchors_vgg16.py`. The paper trains in four steps,
+as `cascade-rpn train-alternating` does with this config.
 """
 
 import detectron2.data.transforms as T

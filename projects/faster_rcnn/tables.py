@@ -15,6 +15,11 @@ def config(name: str) -> str:
     return f"faster_rcnn/ablations/{name}_vgg16.py"
 
 
+def loc_weight(value: str) -> tuple[str, ...]:
+    """Lambda as a weight of the mean over 256 samples, where the paper divides by 2,400 cells."""
+    return (f"model.proposal_generator.refinement.loc_weight={value}",)
+
+
 TABLES = {
     "table2": Table(
         "Backbones, and sharing them (Tables 2, 3 and 5)",
@@ -42,13 +47,24 @@ TABLES = {
             Row("3 scales, 3 ratios", VGG, (69.9,)),
         ),
     ),
+    "table9": Table(
+        "Weight of the box loss (Table 9)",
+        ("bbox/AP50",),
+        VOC,
+        (
+            Row("lambda 0.1", VGG, (67.2,), overrides=loc_weight("0.0107")),
+            Row("lambda 1", VGG, (68.9,), overrides=loc_weight("0.107")),
+            Row("lambda 10", VGG, (69.9,), overrides=loc_weight("1.07")),
+            Row("lambda 100", VGG, (69.1,), overrides=loc_weight("10.7")),
+        ),
+    ),
     "table11": Table(
         "COCO (Table 11)",
         ("bbox/AP", "bbox/AP50"),
         "COCO test-dev, trained on train2014",
         (
             Row("Fast R-CNN, Selective Search", None, (19.3, 39.3)),
-            Row("Faster R-CNN", VGG, (21.5, 42.1)),
+            Row("Faster R-CNN", "faster_rcnn/faster_rcnn_12_anchors_vgg16.py", (21.5, 42.1)),
         ),
     ),
 }

@@ -106,15 +106,16 @@ def test_anchors_have_three_areas_and_three_shapes_in_the_middle_of_a_cell():
 @pytest.mark.parametrize(
     ("name", "sides", "ratios"),
     [
-        ("one_anchor_128", [128], [1]),
-        ("one_anchor_256", [256], [1]),
-        ("three_ratios_128", [128], [0.5, 1, 2]),
-        ("three_ratios_256", [256], [0.5, 1, 2]),
-        ("three_scales", [128, 256, 512], [1]),
+        ("ablations/one_anchor_128", [128], [1]),
+        ("ablations/one_anchor_256", [256], [1]),
+        ("ablations/three_ratios_128", [128], [0.5, 1, 2]),
+        ("ablations/three_ratios_256", [256], [0.5, 1, 2]),
+        ("ablations/three_scales", [128, 256, 512], [1]),
+        ("faster_rcnn_12_anchors", [64, 128, 256, 512], [0.5, 1, 2]),
     ],
 )
-def test_the_rows_of_table_8_differ_in_their_anchors_alone(name, sides, ratios):
-    config = model_zoo.get_config(f"faster_rcnn/ablations/{name}_vgg16.py")
+def test_the_rows_of_the_tables_differ_in_their_anchors_alone(name, sides, ratios):
+    config = model_zoo.get_config(f"faster_rcnn/{name}_vgg16.py")
     generator = config.model.proposal_generator
     anchors = generator.anchor_generator
     assert (list(anchors.sizes), list(anchors.aspect_ratios)) == ([sides], ratios)
@@ -123,7 +124,7 @@ def test_the_rows_of_table_8_differ_in_their_anchors_alone(name, sides, ratios):
     before = whole.model.proposal_generator
     anchors.sizes, anchors.aspect_ratios = before.anchor_generator.sizes, [0.5, 1.0, 2.0]
     generator.head.num_anchors = before.head.num_anchors
-    assert config.train.output_dir == f"output/faster_rcnn/ablations/{name}_vgg16"
+    assert config.train.output_dir == f"output/faster_rcnn/{name}_vgg16"
     config.train.output_dir = whole.train.output_dir
     for key in ("model", "dataloader", "optimizer", "lr_multiplier", "train"):
         ours, theirs = (OmegaConf.to_container(c[key], resolve=False) for c in (config, whole))
@@ -146,8 +147,12 @@ def test_both_configs_build_the_original_model():
 
     ours, theirs = lazy.proposal_generator, yacs.proposal_generator
     assert type(ours) is type(theirs)
-    for key in ("pre_nms_topk", "post_nms_topk", "nms_thresh", "in_features", "min_box_size"):
+    for key in (
+        "pre_nms_topk", "post_nms_topk", "nms_thresh", "in_features", "min_box_size",
+        "min_original_size",
+    ):  # fmt: skip
         assert getattr(ours, key) == getattr(theirs, key), key
+    assert ours.min_original_size == 16
     assert ours.anchor_generator.offset == theirs.anchor_generator.offset
     ours, theirs = ours.refinement, theirs.refinement
     for key in ("border", "match_across_border", "loc_weight", "cls_weight"):

@@ -56,7 +56,7 @@ def overridden(tables: dict[str, Table]) -> list[Row]:
 
 
 def test_overrides_change_what_they_say_and_nothing_else(overridden: list[Row]):
-    assert len(overridden) == 11 + 5 + 3 + 7  # gamma, stages, thresholds, hyper-parameters
+    assert len(overridden) == 11 + 5 + 3 + 7 + 4  # gamma, stages, thresholds, parameters, lambda
     for row in overridden:
         name = row.config or ""
         keys = {override.partition("=")[0] for override in row.overrides}
