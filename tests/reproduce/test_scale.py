@@ -206,3 +206,14 @@ def test_tiny_of_one_map_is_an_eighth_as_wide_and_its_anchors_as_small_as_the_im
         assert ours.image_format == theirs.image_format
     model = model_zoo.instantiate_model(config)
     assert all(p.requires_grad for p in model.parameters())  # nothing is pre-trained
+
+
+@pytest.mark.parametrize(
+    "name", ["faster_rcnn_vgg16", "faster_rcnn_zf", "ablations/three_scales_vgg16"]
+)
+def test_full_leaves_the_original_faster_rcnn_as_it_is(name: str):
+    config = model_zoo.get_config(f"faster_rcnn/{name}.py")
+    SCALES["full"].adapt(config, True)
+    whole = model_zoo.get_config(f"faster_rcnn/{name}.py")
+    ours, theirs = (OmegaConf.to_container(c.model, resolve=True) for c in (config, whole))
+    assert ours == theirs
