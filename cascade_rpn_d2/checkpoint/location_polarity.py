@@ -150,9 +150,8 @@ def _look(network: Any, images: ImageList, objects: Tensor) -> tuple[Tensor, Ten
     seen = guide.trace(images, network.backbone(images.tensor))
     truth = Instances(images.image_sizes[0])
     truth.gt_boxes = Boxes(objects.to(seen.probability.device))
-    everywhere = torch.ones_like(seen.probability, dtype=torch.bool)
-    assigned = guide.location_loss.assigner(
-        seen.anchors, GroundTruth.from_instances([truth]), seen.grids, 1, everywhere
+    assigned = guide.location_loss.assigner.assign_cells(
+        GroundTruth.from_instances([truth]), seen.grids
     )
     return seen.probability[0], assigned.labels[0], guide.location_threshold
 

@@ -1,7 +1,7 @@
 """What a detector is built of: assignment, sampling, box coding, proposal generators, ROI heads.
 And detectors in one stage, as wholes, and what wraps a detector at test time."""
 
-from .assignment import Assignment, IoUAssigner, RegionAssigner, VariableIoUAssigner
+from .assignment import Assignment, IoUAssigner, VariableIoUAssigner
 from .backbone import VGG16, ZF, DeformBottleneckBlock, FPNWithInputs, LastLevelP6P7WithoutReLU
 from .box_coder import BoxCoder, SymmetricBox2BoxTransform
 from .box_losses import BoundedIoULoss, IoULoss, SmoothL1Loss
@@ -38,6 +38,7 @@ from .proposal_generator import (
     StandardRPN,
 )
 from .refinement import Refinement
+from .region_assignment import RegionAssigner
 from .roi_heads import (
     ClassPredictor,
     CPMROIHeads,

@@ -12,7 +12,6 @@ cells row by row.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
@@ -20,7 +19,7 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from ..layers import box_area, pairwise_box_iou
+from ..layers import pairwise_box_iou
 from .ground_truth import Grid, GroundTruth
 from .variable_iou import variable_iou
 
@@ -215,144 +214,6 @@ class VariableIoUAssigner(IoUAssigner):
         return variable_iou(objects, boxes, grids, self.octave_scales, self.aspect_ratios)
 
 
-AdjacentIgnore = Literal["all", "negatives", "none"]
-OverlapRule = Literal["last", "center"]
-
-
-class RegionAssigner:
-    """Anchor-free assignment by position, as in Guided Anchoring (Cascade RPN, section 4.2).
-
-    Every object belongs to one level by its size. On that level, the cells in the middle of the
-    object (its *centre region*) learn it and those around (its *ignore region*) are ignored. The
-    object's ignore region on the two adjacent levels is ignored too.
-
-    Args:
-        center_ratio: side of the centre region relative to the object's (sigma_ctr).
-        ignore_ratio: side of the ignore region relative to the object's (sigma_ign).
-        anchor_scale: side of the anchors in strides; an object's level is the one whose anchors
-            have its size.
-        adjacent: what the adjacent levels ignore: ``"all"`` boxes in the region, also those which
-            learn another object (mmdet >= 2.8, the published weights); ``"negatives"`` only (as the
-            paper of Guided Anchoring has it); ``"none"`` (what the authors' code comes to, and so
-            the paper's numbers).
-        overlap: what decides where objects of one level overlap: the ``"last"`` of them (all
-            released codes), or whether the cell is in the ``"center"`` region of any (the paper of
-            Guided Anchoring, and independent of their order).
-        keep_border: give an object whose middle rounds to the far edge of the map the cells there,
-            rather than none.
-        legacy_edges: edges of the regions as the authors' code rounds them, with cell centres half
-            a stride inside; goes with anchors whose offset is 0.5. Implies ``keep_border``.
-    """
-
-    def __init__(
-        self,
-        center_ratio: float = 0.2,
-        ignore_ratio: float = 0.5,
-        *,
-        anchor_scale: float = 8.0,
-        adjacent: AdjacentIgnore = "all",
-        overlap: OverlapRule = "last",
-        keep_border: bool = False,
-        legacy_edges: bool = False,
-    ):
-        if not 0 < center_ratio <= ignore_ratio:
-            raise ValueError(
-                "0 < center_ratio <= ignore_ratio must hold, not "
-                f"center_ratio={center_ratio}, ignore_ratio={ignore_ratio}."
-            )
-        if adjacent not in get_args(AdjacentIgnore):
-            raise ValueError(f"adjacent is 'all', 'negatives' or 'none', not {adjacent!r}.")
-        if overlap not in get_args(OverlapRule):
-            raise ValueError(f"overlap is 'last' or 'center', not {overlap!r}.")
-        self.center_ratio = center_ratio
-        self.ignore_ratio = ignore_ratio
-        self.anchor_scale = anchor_scale
-        self.adjacent = adjacent
-        self.overlap = overlap
-        self.keep_border = keep_border or legacy_edges
-        self.legacy_edges = legacy_edges
-
-    def __call__(
-        self,
-        boxes: Tensor,
-        truth: GroundTruth,
-        grids: Sequence[Grid],
-        num_anchors: int,
-        valid: Tensor,
-    ) -> Assignment:
-        """See :class:`Assigner`; the boxes themselves do not matter here, only their cells."""
-        levels = object_levels(truth.boxes, [g.stride for g in grids], self.anchor_scale)
-        labels, matched = [], []
-        for index, grid in enumerate(grids):
-            level_labels, level_matched = self._assign_level(truth, levels, index, grid)
-            labels.append(level_labels.flatten(1).repeat_interleave(num_anchors, dim=1))
-            matched.append(level_matched.flatten(1).repeat_interleave(num_anchors, dim=1))
-        all_labels = torch.cat(labels, dim=1).masked_fill_(~valid, IGNORED)
-        return Assignment(all_labels, torch.cat(matched, dim=1))
-
-    def _assign_level(
-        self, truth: GroundTruth, levels: Tensor, index: int, grid: Grid
-    ) -> tuple[Tensor, Tensor]:
-        """Labels and matched objects (N, Hi, Wi) of one level."""
-        own = truth.valid & (levels == index)  # (N, G)
-        ignore_y, ignore_x = self._region(truth.boxes, grid, self.ignore_ratio)
-        center_y, center_x = self._region(truth.boxes, grid, self.center_ratio)
-        around = _last_around(ignore_y & own[..., None], ignore_x)  # (N, Hi, Wi)
-        middle = _last_around(center_y & own[..., None], center_x)
-        positive = middle >= 0
-        if self.overlap == "last":
-            # The centre region lies within the ignore region, so the last object around a cell
-            # either has it in its middle too or takes it away from all earlier ones.
-            positive &= middle == around
-        labels = torch.full_like(around, NEGATIVE, dtype=torch.int8)
-        labels.masked_fill_(around >= 0, IGNORED)
-        labels.masked_fill_(positive, POSITIVE)
-        if self.adjacent != "none":
-            near = truth.valid & ((levels - index).abs() == 1)
-            ignored = _covered(ignore_y & near[..., None], ignore_x)
-            if self.adjacent == "negatives":
-                ignored &= labels == NEGATIVE
-            labels.masked_fill_(ignored, IGNORED)
-        return labels, middle.clamp_(min=0)
-
-    def _region(self, boxes: Tensor, grid: Grid, ratio: float) -> tuple[Tensor, Tensor]:
-        """Rows (N, G, Hi) and columns (N, G, Wi) of the middle ``ratio`` of every box, as bool."""
-        x1, y1, x2, y2 = boxes.unbind(-1)
-        columns = self._span(x1, x2, grid.width, grid.stride, ratio)
-        rows = self._span(y1, y2, grid.height, grid.stride, ratio)
-        return rows, columns
-
-    def _span(self, low: Tensor, high: Tensor, size: int, stride: int, ratio: float) -> Tensor:
-        """Cells (N, G, size) in the middle ``ratio`` of intervals ``low`` to ``high`` (N, G)."""
-        if self.legacy_edges:
-            low, high = (low + 0.5) / stride - 0.5, (high - 0.5) / stride - 0.5
-        else:
-            low, high = low / stride, high / stride
-        margin = (1 - ratio) / 2
-        first = torch.round((1 - margin) * low + margin * high)
-        last = torch.round(margin * low + (1 - margin) * high)
-        limit = size - 1 if self.keep_border else size  # where there is no cell
-        first, last = first.clamp(0, limit), last.clamp(0, limit)
-        cells = torch.arange(size, device=low.device)
-        return (cells >= first[..., None]) & (cells <= last[..., None])
-
-
-def object_levels(boxes: Tensor, strides: Sequence[int], anchor_scale: float) -> Tensor:
-    """The level every object belongs to by its size (Guided Anchoring, section 3.4).
-
-    Args:
-        boxes: (..., 4) in pixels.
-        strides: stride of every level in pixels, each twice the one before.
-        anchor_scale: side of the anchors in strides.
-
-    Returns:
-        (...,) int64, index of the level whose anchors are nearest in size on a logarithmic scale.
-    """
-    scale = box_area(boxes).clamp(min=1e-6).sqrt()
-    level = torch.floor(scale.log2() - math.log2(anchor_scale * strides[0]) + 0.5)
-    return level.clamp(0, len(strides) - 1).long()
-
-
 def _last_object(claims: Tensor) -> Tensor:
     """Index of the last object that claims a place, -1 for none: (N, G, ...) bool -> (N, ...)."""
     number = torch.arange(1, claims.shape[1] + 1, device=claims.device, dtype=torch.int32)
@@ -360,31 +221,6 @@ def _last_object(claims: Tensor) -> Tensor:
     return (claims * number).amax(dim=1).long() - 1
 
 
-def _last_around(rows: Tensor, columns: Tensor) -> Tensor:
-    """Index of the last object, -1 for none, in whose rows (N, G, Hi) and columns (N, G, Wi) a cell
-    (N, Hi, Wi) lies."""
-    count = _at_once(len(rows) * rows.shape[2] * columns.shape[2])
-    if rows.shape[1] <= count:
-        return _last_object(_outer(rows, columns))
-    last = torch.full_like(_outer(rows[:, 0], columns[:, 0]), -1, dtype=torch.long)
-    for first in range(0, rows.shape[1], count):
-        objects = slice(first, first + count)
-        found = _last_object(_outer(rows[:, objects], columns[:, objects]))
-        last = torch.where(found >= 0, found + first, last)
-    return last
-
-
-def _outer(rows: Tensor, columns: Tensor) -> Tensor:
-    """(..., Hi), (..., Wi) -> (..., Hi, Wi), all bool."""
-    return rows[..., :, None] & columns[..., None, :]
-
-
 def _at_once(places: int) -> int:
     """How many objects of every image to compare with all ``places`` of a batch at once."""
     return max(1, _COMPARISONS // max(1, places))
-
-
-def _covered(rows: Tensor, columns: Tensor) -> Tensor:
-    """Cells (N, Hi, Wi) in the rows and columns of any object: a product of matrices, as counting
-    takes no (N, G, Hi, Wi) in memory."""
-    return torch.einsum("ngh,ngw->nhw", rows.float(), columns.float()) > 0

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .assignment import NEGATIVE, POSITIVE, RegionAssigner
+from .assignment import NEGATIVE, POSITIVE
 from .box_coder import BoxCoder
 from .ground_truth import Grid, GroundTruth
 from .initialize import initialize
+from .region_assignment import RegionAssigner
 from .score_losses import ScoreLoss, SigmoidFocalLoss
 
 # Numbers that a shape branch predicts for a cell: width and height, or the centre too.
@@ -59,9 +60,7 @@ class LocationLoss:
     def __call__(self, logits: Tensor, truth: GroundTruth, grids: Sequence[Grid]) -> Tensor:
         """Loss, a scalar, of the ``logits`` (N, S) for the cells of the ``grids``."""
         with torch.no_grad():
-            everywhere = torch.ones_like(logits, dtype=torch.bool)
-            boxes = logits.new_zeros(1).expand(*logits.shape, 4)  # regions have no use for them
-            labels = self.assigner(boxes, truth, grids, 1, everywhere).labels
+            labels = self.assigner.assign_cells(truth, grids).labels
             positive = labels == POSITIVE
             weights = positive + self.negative_weight * (labels == NEGATIVE)
         loss = self.loss(logits.float(), positive.float())

@@ -10,12 +10,13 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from torch import nn
 
-from .assignment import RegionAssigner, VariableIoUAssigner
+from .assignment import VariableIoUAssigner
 from .box_coder import BoxCoder
 from .box_losses import BoundedIoULoss
 from .feature_adaption import FeatureAdaption, LearnedFeatureAdaption, PlainFeatureAdaption
 from .guided_anchors import SHAPE_CHANNELS, LocationLoss
 from .refinement import Refinement
+from .region_assignment import RegionAssigner
 from .sampling import RandomSampler
 
 

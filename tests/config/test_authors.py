@@ -18,6 +18,7 @@ def test_cascade_rpn():
     assert generator.anchor_generator.offset == generator.stages[1].align.center_offset == 0.5
     assert "center_offset" not in generator.stages[0].align
     assert generator.stages[0].assigner.legacy_edges
+    assert instantiate(generator.stages[0].assigner).center_offset == 0.5
     assert tuple(config.model.pixel_mean) == PIXEL_MEAN
     # Proposals alone are kept as many in training as at test anyway.
     assert list(generator.pre_nms_topk) == list(generator.post_nms_topk) == [2000, 2000]
@@ -50,9 +51,7 @@ def test_locations_are_learned_where_anchors_are_centred(name: str, authors: boo
     centers = 128 + torch.arange(4 * stride) / 4
     boxes = torch.stack((centers - 16, centers - 16, centers + 16, centers + 16), dim=1)[:, None]
     truth = GroundTruth(boxes, torch.ones(len(boxes), 1, dtype=torch.bool))
-    valid = torch.ones(len(boxes), sum(grid.cells for grid in grids), dtype=torch.bool)
-    assigner = instantiate(owner.location_loss.assigner)
-    labels = assigner(boxes, truth, grids, 1, valid).labels
+    labels = instantiate(owner.location_loss.assigner).assign_cells(truth, grids).labels
     positive = (labels[:, : grids[0].cells].unflatten(1, (64, 64)) == 1).any(dim=1).float()
     cells = (positive * torch.arange(64)).sum(dim=1) / positive.sum(dim=1)
     # Half a cell off would be 2 or 4 px; the authors' pixels are counted inclusively.

@@ -251,9 +251,10 @@ def check_stages(
                 f"The alignment of stage {number} follows the box of a cell, which takes one "
                 f"anchor a cell instead of {num_anchors}."
             )
-        offset = getattr(stage.align, "center_offset", None)
-        if offset is not None and offset != anchor_offset:
-            raise ValueError(
-                f"The alignment of stage {number} has center_offset={offset}, but the anchors are "
-                f"generated with offset={anchor_offset}: they must be equal."
-            )
+        for kind, part in (("alignment", stage.align), ("assigner", stage.assigner)):
+            offset = getattr(part, "center_offset", None)
+            if offset is not None and offset != anchor_offset:
+                raise ValueError(
+                    f"The {kind} of stage {number} has center_offset={offset}, but the anchors are "
+                    f"generated with offset={anchor_offset}: they must be equal."
+                )

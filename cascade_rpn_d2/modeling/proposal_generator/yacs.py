@@ -9,10 +9,11 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from torch import nn
 
-from ..assignment import Assigner, IoUAssigner, RegionAssigner
+from ..assignment import Assigner, IoUAssigner
 from ..box_coder import BoxCoder
 from ..box_losses import BoxLoss, IoULoss, SmoothL1Loss
 from ..refinement import Refinement
+from ..region_assignment import RegionAssigner
 from ..sampling import AllSampler, Sampler
 from ..yacs import choice, common_width, sampler_from_config
 from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
@@ -58,7 +59,7 @@ def stages_from_config(cfg: CfgNode, shapes: Sequence[ShapeSpec], num_anchors: i
                 width, num_anchors=num_anchors, objectness=bool(node.CLASSIFY[i])
             ),
             box_coder=BoxCoder(node.BBOX_REG_STDS[i]),
-            assigner=_assigner(node.ASSIGNMENT[i], node.IOU_THRESHOLDS[i], node),
+            assigner=_assigner(node.ASSIGNMENT[i], node.IOU_THRESHOLDS[i], cfg),
             sampler=_sampler(node.SAMPLING[i], cfg),
             box_loss=_box_loss(node.BBOX_REG_LOSS_TYPE, cfg),
             loc_weight=node.LOC_LOSS_WEIGHT,
@@ -82,7 +83,8 @@ def _alignment(kind: str, width: int, dilation: int, cfg: CfgNode) -> nn.Module:
     })  # fmt: skip
 
 
-def _assigner(kind: str, thresholds: Sequence[float], node: CfgNode) -> Assigner:
+def _assigner(kind: str, thresholds: Sequence[float], cfg: CfgNode) -> Assigner:
+    node = cfg.MODEL.CASCADE_RPN
     return choice("CASCADE_RPN.ASSIGNMENT", kind, {
         "region": lambda: RegionAssigner(
             node.REGION.CENTER_RATIO,
@@ -90,6 +92,7 @@ def _assigner(kind: str, thresholds: Sequence[float], node: CfgNode) -> Assigner
             anchor_scale=node.REGION.ANCHOR_SCALE,
             adjacent=node.REGION.ADJACENT,
             legacy_edges=node.REGION.LEGACY_EDGES,
+            center_offset=cfg.MODEL.ANCHOR_GENERATOR.OFFSET,
         ),
         "iou": lambda: IoUAssigner(*thresholds),
     })  # fmt: skip

@@ -20,6 +20,7 @@ from cascade_rpn_d2.modeling import (
     ConvAlignment,
     IoUAssigner,
     LearnedAlignment,
+    RegionAssigner,
     SmoothL1Loss,
 )
 from cascade_rpn_d2.modeling.box_coder import BoxCoder
@@ -286,6 +287,10 @@ class TestVariants:
             make_generator(make_stages(num_anchors=3), anchors={"aspect_ratios": [0.5, 1.0, 2.0]})
         with pytest.raises(ValueError, match=r"center_offset=0\.0.*offset=0\.5"):
             make_generator(anchors={"offset": 0.5})
+        stages = make_stages()
+        stages[0].assigner = RegionAssigner(legacy_edges=True)
+        with pytest.raises(ValueError, match=r"assigner of stage 1 .*center_offset=0\.5"):
+            make_generator(stages)
         with pytest.raises(ValueError, match="as many anchors a cell"):
             make_generator(anchors={"sizes": [[32], [64, 65], [128]]})
         stages = make_stages()
@@ -319,6 +324,12 @@ class TestYacs:
         assert first.box_coder.stds == (0.1, 0.1, 0.5, 0.5)
         assert second.box_coder.stds == (0.05, 0.05, 0.1, 0.1)
         assert second.sampler.batch_size_per_image == 256
+
+    def test_stages_follow_anchors_half_a_stride_inside_their_cells(self):
+        cfg = self.config()
+        cfg.MODEL.ANCHOR_GENERATOR.OFFSET = 0.5
+        first, second = self.build(cfg).stages
+        assert first.assigner.center_offset == second.align.center_offset == 0.5
 
     def test_every_switch(self):
         cfg = self.config()
