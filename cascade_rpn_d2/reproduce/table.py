@@ -33,6 +33,8 @@ class Row:
         fine_tunes: name of the experiment whose trained detector is fine-tuned on ``proposals``.
         seconds: published time for an image.
         overrides: what the row changes of its config, ``key=value`` as on a command line.
+        adds: keys of the config, such as ``model.proposal_generator.stages.1.align``, at or below
+            which it differs from that of the row before; of a table that is cumulative.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Row:
     fine_tunes: str | None = None
     seconds: float | None = None
     overrides: tuple[str, ...] = ()
+    adds: tuple[str, ...] = ()
 
     @property
     def experiment(self) -> str | None:
@@ -60,7 +63,7 @@ class Table:
         metrics: ``task/metric`` of each column, as evaluations name them.
         split: which images the published numbers are of.
         rows: in the order of the paper.
-        cumulative: whether each row adds something to the one before it.
+        cumulative: whether each row is the one before it but for what it ``adds``.
 
     Raises:
         ValueError: if two rows have one name, or a row another number of values than there are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,41 @@ def test_configs_exist_and_are_evaluated_by_the_metrics_of_the_table(tables: dic
                 two_stages = "roi_heads" in config.model
                 takes_proposals = two_stages and config.model.get("proposal_generator") is None
                 assert takes_proposals == (row.proposals is not None)
+
+
+def test_rows_of_a_cumulative_table_differ_in_what_they_add_alone(tables: dict[str, Table]):
+    cumulative = {key: table for key, table in tables.items() if table.cumulative}
+    assert len(cumulative) >= 3
+    for key, table in cumulative.items():
+        for before, row in pairwise(table.rows):
+            ours, theirs = (leaves(config_of(x.config or "", x.overrides)) for x in (row, before))
+            changed = {k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)}
+            changed.discard("train.output_dir")
+            added = {
+                next((k for k in row.adds if f"{name}.".startswith(f"{k}.")), name)
+                for name in changed
+            }
+            assert added == set(row.adds), f"{key}, {row.name}"
+
+
+def test_other_rows_add_to_nothing(tables: dict[str, Table]):
+    for key, table in tables.items():
+        for row in table.rows[:1] if table.cumulative else table.rows:
+            assert not row.adds, f"{key}, {row.name}"
+
+
+def leaves(node: Any, key: str = "") -> dict[str, str]:
+    """The values of a config by their full key, as text."""
+    if isinstance(node, DictConfig):
+        below = {str(name): node[name] for name in node}
+    elif isinstance(node, ListConfig):
+        below = {str(index): each for index, each in enumerate(node)}
+    else:
+        return {key: str(node)}
+    found: dict[str, str] = {}
+    for name, each in below.items():
+        found |= leaves(each, f"{key}.{name}" if key else name)
+    return found
 
 
 def test_the_page_shows_the_tables(tables: dict[str, Table], repository: Path):

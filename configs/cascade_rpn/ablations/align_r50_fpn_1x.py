@@ -11,6 +11,5 @@ from .cascade_r50_fpn_1x import dataloader, lr_multiplier, model, optimizer, tra
 
 _first, _second = model.proposal_generator.stages
 _first.align.dilation = 3  # what the released code has in place of the adaptive convolution
-_first.bridge = True
 _second.align = L(AdaptiveAlignment)(in_channels=256, out_channels=256)
 train.output_dir = "output/cascade_rpn/ablations/align_r50_fpn_1x"
