@@ -154,7 +154,7 @@ TABLES = {
                 "+ AFAB",
                 ablation("afab"),
                 (57.3, 64.2, 68.6),
-                adds=stages("0.assigner", "0.sampler"),
+                adds=stages("0.assigner", "0.sampler", "0.border"),
             ),
             Row(
                 "+ Statistics",

@@ -21,5 +21,6 @@ for _stage in (_first, _second):
     _stage.loc_weight = 1.0
     _stage.sampler = L(RandomSampler)(batch_size_per_image=256, positive_fraction=0.5)
 _first.assigner = L(IoUAssigner)(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
+_first.border = 0.0
 
 train.output_dir = "output/cascade_rpn/ablations/cascade_r50_fpn_1x"
