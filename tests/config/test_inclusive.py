@@ -76,4 +76,5 @@ def test_the_stages_of_cascade_rcnn_code_boxes_likewise():
     coders = [x.box2box_transform for x in config.model.roi_heads.box_predictors]
     assert all(is_of(coder, "InclusiveBox2BoxTransform") for coder in coders)
     weights = [instantiate(coder).weights for coder in coders]
-    assert weights == [(10, 10, 5, 5), (20, 20, 10, 10), (30, 30, 15, 15)]
+    last = 1 / 0.033, 1 / 0.067
+    assert weights == [(10, 10, 5, 5), (20, 20, 10, 10), (last[0], last[0], last[1], last[1])]
