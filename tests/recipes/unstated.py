@@ -1,0 +1,95 @@
+"""Values of a config that no reference has a counterpart for.
+
+Patterns are those of :mod:`fnmatch`; a value that no fact is made of must be in one of the two.
+"""
+
+from __future__ import annotations
+
+# How a run is kept, watched and evaluated, and how files are read: none of it is a recipe.
+NOT_OF_THE_RECIPE = (
+    "train.output_dir",
+    "train.seed",
+    "train.categories",
+    "train.datasets",
+    "train.device",
+    "train.log_period",
+    "train.eval_period",
+    "train.checkpointer.*",
+    "train.best_checkpoint.*",
+    "train.ddp.*",
+    "model.vis_period",
+    "model.input_format",
+    "*.log_period",
+    "optimizer.maximize",
+    "optimizer.foreach",
+    "optimizer.differentiable",
+    "optimizer.fused",
+    "dataloader.evaluator.*",
+    "dataloader.*.num_workers",
+    "dataloader.train.seed",
+    "dataloader.train.start_batch",
+    "dataloader.test.sampler",
+    "dataloader.test.batch_size",
+    "dataloader.test.collate_fn",
+    "dataloader.test.dataset.names",
+    "dataloader.test.dataset.filter_empty",
+    "dataloader.*.dataset.proposal_files",
+    "dataloader.*.dataset.check_consistency",
+    "dataloader.*.dataset.allow_pickle",
+    "dataloader.*.dataset.topk",  # precomputed_proposal_topk of the mapper
+    "dataloader.*.mapper.is_train",
+    "dataloader.*.mapper.depth_range",
+    "dataloader.*.mapper.max_pixels",
+    "dataloader.*.mapper.instance_mask_format",
+    "dataloader.*.mapper.keypoint_hflip_indices",
+    # Widths of what stands before, without which the layers do not fit.
+    "model.*.in_channels",
+    "model.*.out_channels",
+    "model.*.input_shape.*",
+    # Read by something that is not there: of one size, of what does not score, of what is off.
+    "dataloader.*.mapper.augmentations.0.sample_style",
+    "dataloader.*.mapper.augmentations.0.interp",
+    "model.proposal_generator.stages.0.cls_loss",
+    "model.proposal_generator.stages.0.cls_weight",
+    "model.proposal_generator.stages.0.predictor.prior_probability",
+    "model.*shape.cls_loss",
+    "model.*shape.cls_weight",
+    "model.*.match_across_border",
+    "model.*.fed_loss_num_classes",
+    "model.roi_heads.iou_target",
+    "model.roi_heads.resampling_positives",
+    "model.roi_heads.score_gamma",
+    "model.roi_heads.iou_scoring.beta",
+    "model.roi_heads.box_pooler.canonical_*",
+    "model.roi_heads.box_pooler.sampling_ratio",
+    "train.amp.dtype",
+    "train.ema.decay",
+    # Faster, with the same result.
+    "model.*sparse",
+)
+
+# What Detectron2 and this project offer besides, and no reference has: it must stay off.
+OFF = {
+    "train.frozen": None,
+    "optimizer.params.lr_factor_func": None,
+    "optimizer.params.overrides": None,
+    "dataloader.*.dataset.min_keypoints": 0,
+    "dataloader.*.mapper.use_instance_mask": False,
+    "dataloader.*.mapper.use_keypoint": False,
+    "dataloader.*.mapper.recompute_boxes": False,
+    "dataloader.*.mapper.precomputed_proposal_topk": None,
+    "model.backbone.fuse_type": "sum",
+    "model.backbone.square_pad": 0,
+    "model.backbone.bottom_up.num_classes": None,
+    "model.backbone.bottom_up.stages.block_class": None,
+    "model.head.norm": "",
+    "model.proposal_generator.head.box_dim": 4,
+    "model.proposal_generator.stages.*.in_features": None,
+    "model.roi_heads.mask_*": None,
+    "model.roi_heads.keypoint_*": None,
+    "model.roi_heads.train_on_pred_boxes": False,
+    "model.roi_heads.*.conv_norm": "",
+    "model.roi_heads.*.use_fed_loss": False,
+    "model.roi_heads.*.use_sigmoid_ce": False,
+    "model.roi_heads.*.get_fed_loss_cls_weights": None,
+}
