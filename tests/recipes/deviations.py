@@ -131,12 +131,6 @@ DEVIATIONS = [
         ("cpm_rcnn/cpm_rcnn_",),
     ),
     Deviation(
-        "rpn.shrinking_is_bounded",
-        True,
-        "mmdet's coder, as in the other configs; no side shrinks to less than a 62nd in a step.",
-        _BY_PET,
-    ),
-    Deviation(
         "roi.shrinking_is_bounded",
         True,
         "Whose heads the row had is open; here they are those of the other baselines.",

@@ -24,8 +24,9 @@ model.pixel_mean = pixel_mean
 model.pixel_std = pixel_std
 
 # RPN: STRADDLE_THRESH 0, anchors across the border do not learn, but are matched; an object claims
-# its best anchor however little they overlap; smooth L1 with beta 1/9; of the proposals 2000 of two
-# images are kept, which is about 1000 of one.
+# its best anchor however little they overlap; growth alone is bounded; smooth L1 with beta 1/9; of
+# the proposals 2000 of two images are kept, which is about 1000 of one.
+model.proposal_generator.refinement.box_coder.bounds_shrinking = False
 model.proposal_generator.refinement.match_across_border = True
 model.proposal_generator.refinement.assigner.min_positive_iou = 0.0
 model.proposal_generator.refinement.assigner.claims = "label"
