@@ -19,8 +19,8 @@ from cascade_rpn_d2.modeling import (
 )
 
 # Where: sigma 1 and sigma 2 of section 4.1. Centres come before surroundings as in section 3.4; the
-# released code lets the last object decide. Since mmdet 2.0 it also loses objects at the far borders,
-# and its labels are exchanged.
+# released code lets the last object decide. Since mmdet 2.0 it also loses objects at the far
+# borders, and its labels are exchanged.
 location_loss = L(LocationLoss)(
     assigner=L(RegionAssigner)(
         center_ratio=0.2,
