@@ -12,6 +12,7 @@ level after the first top-k (padded), ``K`` proposals an image at most.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +75,9 @@ def select_proposals(
     best_boxes, best_logits = candidates.flatten(1, 2).gather(1, order), ranked[:, :post_nms_topk]
 
     diverged = ~(finite | ~present).all()
-    counts = torch.cat((keep.flatten(1).sum(dim=1), diverged[None])).tolist()  # the only wait
+    numbers = torch.cat((keep.flatten(1).sum(dim=1), diverged[None]))
+    # A trace keeps what is read as constants, but not what is sliced by a tensor.
+    counts = list(numbers.unbind()) if torch.jit.is_tracing() else numbers.tolist()  # the only wait
     if counts.pop() and training:
         raise FloatingPointError(
             "Predicted boxes or scores contain Inf or NaN: training has diverged."
@@ -93,10 +96,10 @@ def _best_of_levels(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The ``topk`` best boxes of every level (N, L, P, 4), best first, their logits (N, L, P), and
     which of them are candidates (N, L, P): levels with fewer are filled up."""
-    size = min(topk, max(x.shape[1] for x in logits))  # P
+    size = _at_most(topk, max(x.shape[1] for x in logits))  # P
     best_boxes, best_logits, present = [], [], []
     for level, (level_boxes, level_logits) in enumerate(zip(boxes, logits, strict=True)):
-        count = min(topk, level_logits.shape[1])
+        count = _at_most(topk, level_logits.shape[1])
         if may_propose is not None:  # those that may not behind all others
             lowest = torch.finfo(level_logits.dtype).min
             level_logits = level_logits.masked_fill(~may_propose[level], lowest)
@@ -110,3 +113,8 @@ def _best_of_levels(
         best_logits.append(F.pad(values, (0, missing)))
         present.append(F.pad(exists, (0, missing)))
     return torch.stack(best_boxes, 1), torch.stack(best_logits, 1), torch.stack(present, 1)
+
+
+def _at_most(limit: int, count: int | Tensor) -> Any:
+    """The less of both; ``count`` is a tensor in a trace, which would keep the one it had seen."""
+    return count.clamp(max=limit) if isinstance(count, Tensor) else min(limit, count)

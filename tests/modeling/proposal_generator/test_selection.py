@@ -159,3 +159,29 @@ def test_boxes_that_may_not_propose_are_as_good_as_absent(min_box_size):
     found = select_proposals(boxes, logits, SIZES, may_propose=may_propose, **options)
     assert_equal_proposals(found, expected)
     assert min(map(len, found)) > 0
+
+
+class Selection(torch.nn.Module):
+    """Of one image, whose boxes with an odd number may propose."""
+
+    def forward(self, boxes, logits):
+        counts = [x.shape[1] for x in logits]
+        may_propose = [torch.arange(count)[None] % 2 > 0 for count in counts]
+        (found,) = select_proposals(boxes, logits, SIZES[:1], may_propose=may_propose, **OPTIONS)
+        return found.proposal_boxes.tensor, found.objectness_logits
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("kept", [90, 30, 12])
+def test_a_trace_takes_any_number_of_boxes(kept):
+    """Fewer or more than it was traced with, and than the best before NMS are."""
+    boxes, logits = ([x[:1] for x in level] for level in scored_boxes())
+    inputs = [x[:, :kept] for x in boxes], [x[:, :kept] for x in logits]
+    traced = torch.jit.trace(Selection(), inputs, check_trace=False)
+    lengths = set()
+    for count in (90, 41, 7, 1):
+        others = [x[:, :count] for x in boxes], [x[:, :count] for x in logits]
+        found, expected = traced(*others), Selection()(*others)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        lengths.add(len(expected[0]))
+    assert len(lengths) == 4
