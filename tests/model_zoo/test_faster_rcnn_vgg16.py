@@ -149,7 +149,7 @@ def test_both_configs_build_the_original_model():
     assert type(ours) is type(theirs)
     for key in (
         "pre_nms_topk", "post_nms_topk", "nms_thresh", "in_features", "min_box_size",
-        "min_original_size",
+        "min_original_size", "size_divisibility",
     ):  # fmt: skip
         assert getattr(ours, key) == getattr(theirs, key), key
     assert ours.min_original_size == 16

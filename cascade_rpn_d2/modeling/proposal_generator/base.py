@@ -103,6 +103,8 @@ class DenseProposalGenerator(nn.Module):
             "post_nms_topk": (cfg.MODEL.RPN.POST_NMS_TOPK_TRAIN, cfg.MODEL.RPN.POST_NMS_TOPK_TEST),
             "nms_thresh": cfg.MODEL.RPN.NMS_THRESH,
             "min_box_size": cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE,
+            # As backbones pad: an FPN to the stride of its input, 32, others to their coarsest.
+            "size_divisibility": min(32, max(shape.stride or 32 for shape in input_shape.values())),
             "propose_in_padding": cfg.MODEL.PROPOSAL_GENERATOR.PROPOSE_IN_PADDING,
             "propose_in_training": not cfg.MODEL.META_ARCHITECTURE.endswith("ProposalNetwork"),
         }
