@@ -208,9 +208,10 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Results, Measurement | N
         plain = json.loads(Path(path).read_text())
         known = plain.pop(KEY, None)
         measurement = None if known is None else Measurement.from_json(known)
-        if not all(isinstance(metrics, dict) for metrics in plain.values()):
+        values = [value for metrics in plain.values() for value in metrics.values()]
+        if not all(value is None or type(value) in (int, float) for value in values):
             raise TypeError
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is not of an evaluation: give the evaluation.json of a run."
         ) from error

@@ -206,8 +206,18 @@ def visualize_precision(
 
     Returns:
         The table, and whether what is compared was measured on different data.
+
+    Raises:
+        ValueError: if two detectors have one name, if ``weights``, ``overrides`` or ``data`` are
+            given without a model, or as :func:`read_precision` and :func:`measure_precision`.
+        OSError: as :func:`measure_precision`, or if a file cannot be written.
     """
     given = bool(config_file or model) or not results
+    if not given and (weights or overrides or data):
+        raise ValueError(
+            "Weights, data and overrides change no evaluation that is read: leave them out, or "
+            "give the model that they are for."
+        )
     models = choose_models(config_file, weights, model, overrides) if given else []
     names = [name for name, _ in results] + [m.name for m in models]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -233,7 +243,8 @@ def visualize_precision(
 def _data_sentence(found: Mapping[str, Precision]) -> str:
     """What was measured on what."""
     data = {name: each.data or "data that are not recorded" for name, each in found.items()}
-    if len(set(data.values())) == 1:
+    known = all(each.data for each in found.values())
+    if len(data) == 1 or (known and len(set(data.values())) == 1):
         return f"On {next(iter(data.values()))}."
     parts = "; ".join(f"'{name}' on {on}" for name, on in data.items())
     return f"Only those on the same data compare: {parts}."

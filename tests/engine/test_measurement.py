@@ -107,9 +107,10 @@ def test_it_is_read_as_it_was_written(tmp_path):
     assert read_results(file) == ({"bbox": {"AP": 1.0}}, None)
 
 
-@pytest.mark.parametrize(
-    "content", ["[1]", "{", '{"AP": 1.0}', '{"measurement": {}}', '{"measurement": 3}']
-)
+@pytest.mark.parametrize("content", [
+    "[1]", "{", '{"AP": 1.0}', '{"measurement": {}}', '{"measurement": 3}',
+    '{"bbox": {"AP": "high"}}', '{"bbox": {"AP": true}}', '{"bbox": {"AP": [1.0]}}', "[" * 100_000,
+])  # fmt: skip
 def test_other_files_are_not_of_an_evaluation(tmp_path, content):
     file = tmp_path / "x.json"
     file.write_text(content)

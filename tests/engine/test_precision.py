@@ -166,6 +166,23 @@ def test_evaluations_on_different_data_are_said_not_to_compare(arguments, tmp_pa
     assert f"Only those on the same data compare: {words}" in said
 
 
+def test_evaluations_that_say_no_data_may_be_of_different_ones(arguments, tmp_path):
+    results = [(name, str(write(tmp_path / f"{name}.json", METRICS, None))) for name in "ab"]
+    words = "data that are not recorded"
+    assert f"\nOn {words}.\n" in visualize_precision(**arguments, results=results[:1])
+    said = visualize_precision(**arguments, results=results)
+    assert f"Only those on the same data compare: 'a' on {words}; 'b' on {words}." in said
+
+
+@pytest.mark.parametrize("option", [
+    {"data": "mine"}, {"weights": ["x.pth"]}, {"overrides": ["model.roi_heads.score_gamma=0.3"]},
+])  # fmt: skip
+def test_what_changes_models_is_refused_without_one(arguments, option, tmp_path):
+    results = [("a", str(write(tmp_path / "a.json", METRICS)))]
+    with pytest.raises(ValueError, match="change no evaluation that is read: leave them out, or"):
+        visualize_precision(**{**arguments, **option}, results=results)
+
+
 def test_a_model_beside_an_evaluation(arguments, tiny_data, tmp_path):
     weights = write_weights("tiny_cpm_rcnn", tmp_path)
     arguments["model"] = [("Model", tiny_config_file("tiny_cpm_rcnn"), weights)]
