@@ -130,6 +130,11 @@ def standard_refinement_from_config(cfg: CfgNode) -> Refinement:
             "MODEL.RPN.BBOX_REG_LOSS_TYPE of a StandardRPN is 'smooth_l1', not "
             f"'{node.BBOX_REG_LOSS_TYPE}'; in a LazyConfig, box_loss may be any."
         )
+    if len(node.IOU_THRESHOLDS) != 2:
+        raise ValueError(
+            "MODEL.RPN.IOU_THRESHOLDS of a StandardRPN are two, below which an anchor is "
+            f"background and from which it is positive, not {list(node.IOU_THRESHOLDS)}."
+        )
     negative_iou, positive_iou = node.IOU_THRESHOLDS
     return Refinement(
         box_coder=BoxCoder([1 / weight for weight in node.BBOX_REG_WEIGHTS]),

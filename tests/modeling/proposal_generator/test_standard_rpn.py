@@ -274,9 +274,9 @@ def test_yacs_keys_reach_its_parts():
     assert build_from(yacs_config()).refinement.border is None  # Detectron2's -1
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("IOU_LABELS", [0, 1, 1]), ("BBOX_REG_LOSS_TYPE", "giou")]
-)
+@pytest.mark.parametrize(("key", "value"), [
+    ("IOU_LABELS", [0, 1, 1]), ("BBOX_REG_LOSS_TYPE", "giou"), ("IOU_THRESHOLDS", [0.5]),
+])  # fmt: skip
 def test_yacs_values_that_it_has_not_are_refused_in_words(key, value):
     with pytest.raises(ValueError, match=rf"MODEL\.RPN\.{key} of a StandardRPN"):
         build_from(yacs_config(**{key: value}))
