@@ -210,7 +210,15 @@ def test_a_number_is_finite(text):
 
 
 def test_every_command_that_reads_images_has_the_options_for_them():
-    reading = {"train", "eval", "finetune", "predict", "dump-proposals", "reproduce"}
+    reading = {
+        "train",
+        "eval",
+        "finetune",
+        "predict",
+        "dump-proposals",
+        "reproduce",
+        "train-alternating",
+    }
     checking = reading - {"predict"}
     for name, parser in parsers().items():
         options = options_of(parser)

@@ -96,7 +96,9 @@ def test_anchors_are_those_of_the_model(name):
 
 
 def test_a_model_without_guided_anchors_is_refused():
-    with pytest.raises(ValueError, match="^RPN has no guided anchors: give a config such as"):
+    with pytest.raises(
+        ValueError, match="^StandardRPN has no guided anchors: give a config such as"
+    ):
         anchor_guide_of(tiny_model("tiny_rpn").load("cpu", trained=False).model)
     with pytest.raises(ValueError, match="^Linear has no guided anchors"):
         anchor_guide_of(nn.Linear(1, 1))

@@ -52,7 +52,11 @@ class ResizedImageList(ImageList):
 
 @META_ARCH_REGISTRY.register()
 class OriginalSizeRCNN(GeneralizedRCNN):
-    """Detectron2's ``GeneralizedRCNN``, whose parts are given a :class:`ResizedImageList`."""
+    """Detectron2's ``GeneralizedRCNN``, whose parts are given a :class:`ResizedImageList`.
+
+    An input without ``height`` and ``width``, such as that of a trace, counts as one that was not
+    resized: least sizes in pixels of the original image are then in pixels of the input.
+    """
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ResizedImageList:
         """Normalise, pad and batch the images."""

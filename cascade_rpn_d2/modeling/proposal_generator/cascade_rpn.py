@@ -256,5 +256,5 @@ def check_stages(
             if offset is not None and offset != anchor_offset:
                 raise ValueError(
                     f"The {kind} of stage {number} has center_offset={offset}, but the anchors are "
-                    f"generated with offset={anchor_offset}: they must be equal."
+                    f"generated with offset={anchor_offset}: give it center_offset={anchor_offset}."
                 )
