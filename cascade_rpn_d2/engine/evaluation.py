@@ -213,7 +213,7 @@ def read_results(path: str | os.PathLike[str]) -> tuple[Results, Measurement | N
             raise TypeError
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
-            f"{path} is not of an evaluation: give the evaluation.json of a run."
+            f"{path} holds no evaluation: give the evaluation.json of a run."
         ) from error
     return plain, measurement
 

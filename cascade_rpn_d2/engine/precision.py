@@ -208,11 +208,16 @@ def visualize_precision(
         The table, and whether what is compared was measured on different data.
 
     Raises:
-        ValueError: if two detectors have one name, if ``weights``, ``overrides`` or ``data`` are
+        ValueError: if there is nothing to draw, if two detectors have one name, if ``weights``, ``overrides`` or ``data`` are
             given without a model, or as :func:`read_precision` and :func:`measure_precision`.
         OSError: as :func:`measure_precision`, or if a file cannot be written.
     """
-    given = bool(config_file or model) or not results
+    if not (config_file or model or results):
+        raise ValueError(
+            "There is nothing to draw: give evaluations, --results NAME PATH, or detectors, "
+            "--model NAME CONFIG WEIGHTS or --config-file CONFIG."
+        )
+    given = bool(config_file or model)
     if not given and (weights or overrides or data):
         raise ValueError(
             "Weights, data and overrides change no evaluation that is read: leave them out, or "

@@ -114,7 +114,7 @@ def test_it_is_read_as_it_was_written(tmp_path):
 def test_other_files_are_not_of_an_evaluation(tmp_path, content):
     file = tmp_path / "x.json"
     file.write_text(content)
-    with pytest.raises(ValueError, match=r"x.json is not of an evaluation: give the evaluation"):
+    with pytest.raises(ValueError, match=r"x.json holds no evaluation: give the evaluation"):
         read_results(file)
 
 

@@ -195,5 +195,5 @@ def test_a_model_beside_an_evaluation(arguments, tiny_data, tmp_path):
 
 
 def test_nothing_given_is_said(arguments):
-    with pytest.raises(ValueError, match="There is no model"):
+    with pytest.raises(ValueError, match="nothing to draw: give evaluations, --results"):
         visualize_precision(**arguments)
