@@ -284,7 +284,7 @@ FIGURES = {
     ),
     "precision": Figure(
         "precision:visualize_precision",
-        "AP of detectors by the IoU that counts, from 0.5 to 0.95, and by the size of objects "
+        "AP of detectors by IoU threshold, from 0.5 to 0.95, and by the size of objects "
         "(CPM R-CNN, Figure 8), from their evaluations or measured anew",
         _precision,
         several=True,

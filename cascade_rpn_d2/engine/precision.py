@@ -1,5 +1,5 @@
-"""AP of detectors by the IoU that counts and by the size of objects (CPM R-CNN, Figure 8): measured
-or read, as a table, as json and as a figure."""
+"""AP of detectors by IoU threshold and by the size of objects (CPM R-CNN, Figure 8): measured or
+read, as a table, as json and as a figure."""
 
 from __future__ import annotations
 

@@ -79,6 +79,6 @@ def page_note(table: Table, test_data: Iterable[str]) -> str:
 
 def _apart(split: str, ours: str) -> str:
     return (
-        f"The paper's numbers are on {split}; ours are on {ours}. Compare the rows of each side "
-        "with each other, not the two sides."
+        f"The paper's numbers are on {split}; ours are on {ours}. Compare the rows of either "
+        "with each other, not the paper's with ours."
     )

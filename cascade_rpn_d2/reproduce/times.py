@@ -62,9 +62,9 @@ def time_sentence(table: Table, measured: Mapping[Row, Measurement]) -> str:
     assert baseline is not None  # one that was run
     return (
         "Times: ours is the median over the images, of the model alone, without reading images, "
-        f"on {where}. Seconds of different machines do not compare; the column "
-        f"'x {baseline.name}' has them in units of that row's, on the same machine. Other work of "
-        "the machine shows in both."
+        f"on {where}. Seconds of different machines do not compare, ratios do: the "
+        f"column 'x {baseline.name}' has each time divided by that row's. Other work of the "
+        "machine shows in both."
     )
 
 

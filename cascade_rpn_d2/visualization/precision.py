@@ -1,4 +1,4 @@
-"""Average precision against the IoU that counts, and by the size of objects, beside each other."""
+"""Average precision against the IoU threshold, and by the size of objects, beside each other."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_ours_on_other_images_is_not_to_be_compared():
     assert said.startswith(
         "The paper's numbers are on COCO test-dev; ours are on COCO val2017 (5,000 images)."
     )
-    assert "not the two sides" in said
+    assert "not the paper's with ours" in said
     said = data_sentence(table("COCO val2017"), {ROWS[0]: OWN})
     assert "ours are on own data (photos/val:val.json) (72 images)" in said
 
