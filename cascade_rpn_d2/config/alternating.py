@@ -7,6 +7,7 @@ of its proposals, and both once more on the second one's backbone, which is froz
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 
 from detectron2.config import LazyCall as L
@@ -33,6 +34,9 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, list[str
 
     Returns:
         The overrides of all steps, and those of each kind.
+
+    Raises:
+        ValueError: if a kind is written in another way, or as the folder of a step.
     """
     common: list[str] = []
     own: dict[str, list[str]] = {kind: [] for kind in KINDS}
@@ -41,6 +45,11 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], dict[str, list[str
         kind, _, rest = bare.partition(".")
         if kind in KINDS and "=" not in kind:
             own[kind].append(word[: len(word) - len(bare)] + rest)
+        elif rest and "=" not in kind and _letters(kind) in map(_letters, KINDS):
+            raise ValueError(
+                f"'{word}': give rpn.key=value for steps 1 and 3, fast_rcnn.key=value for steps 2 "
+                "and 4."
+            )
         else:
             common.append(word)
     return common, own
@@ -75,7 +84,7 @@ def rpn_config(config: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
         overrides: ``key=value`` of the step.
 
     Raises:
-        ValueError: as :func:`~.overrides.apply_overrides`.
+        ValueError: as :func:`~.overrides.apply_overrides`, with the kind of step.
     """
     step = _step(config)
     model = step.model
@@ -87,7 +96,7 @@ def rpn_config(config: DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
         step.model.proposal_generator.propose_in_training = False  # for nobody
     if step.dataloader.get("evaluator") is not None:
         step.dataloader.evaluator = get_config("common/data/coco.py").dataloader.evaluator
-    return apply_overrides(step, overrides)
+    return _change(step, RPN, overrides)
 
 
 def fast_rcnn_config(
@@ -104,7 +113,7 @@ def fast_rcnn_config(
         overrides: ``key=value`` of the step.
 
     Raises:
-        ValueError: as :func:`~.overrides.apply_overrides`.
+        ValueError: as :func:`~.overrides.apply_overrides`, with the kind of step.
     """
     step = _step(config)
     step.model.proposal_generator = None
@@ -118,7 +127,7 @@ def fast_rcnn_config(
         dataset.proposal_files = list(files[part]) if part in files else None
         loader.mapper.precomputed_proposal_topk = most
         loader.dataset = dataset
-    return apply_overrides(step, overrides)
+    return _change(step, FAST_RCNN, overrides)
 
 
 def proposing_config(config: DictConfig, part: str) -> DictConfig:
@@ -143,6 +152,17 @@ def _is_of_ours(generator: DictConfig) -> bool:
     target = generator.get("_target_")
     target = locate(target) if isinstance(target, str) else target
     return isinstance(target, type) and issubclass(target, DenseProposalGenerator)
+
+
+def _letters(kind: str) -> str:
+    return re.sub("[^a-z]", "", kind.lower())
+
+
+def _change(step: DictConfig, kind: str, overrides: Sequence[str]) -> DictConfig:
+    try:
+        return apply_overrides(step, overrides)
+    except ValueError as error:
+        raise ValueError(f"Behind '{kind}.': {error}") from error
 
 
 def _step(config: DictConfig) -> DictConfig:

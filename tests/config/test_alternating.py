@@ -29,6 +29,12 @@ def test_overrides_of_one_kind_of_step_are_told_from_those_of_all():
     assert own == {"rpn": ["train.max_iter=80000"], "fast_rcnn": ["+train.x=a.b=c"]}
 
 
+@pytest.mark.parametrize("kind", ["fastrcnn", "fast-rcnn", "Fast_RCNN", "2_fast_rcnn", "3_rpn"])
+def test_a_kind_written_otherwise_is_refused(kind):
+    with pytest.raises(ValueError, match=rf"'\+{kind}\.train\.x=1': give rpn\.key=value for steps"):
+        split_overrides([f"+{kind}.train.x=1"])
+
+
 def test_the_rpn_step_is_a_proposal_network_of_the_same_parts():
     config = model_zoo.get_config(tiny_config_file("tiny_faster_rcnn_run"))
     step = rpn_config(config, ["train.max_iter=7"])
