@@ -274,7 +274,9 @@ class Parser(argparse.ArgumentParser):
         overrides, rest = self._split_overrides(words)
         args = self.parse_intermixed_args(rest)
         if args.overrides:  # what is left of the positional arguments
-            self.error(f"'{args.overrides[0]}' is no override: give key=value")
+            word = args.overrides[0]
+            wanted = "begin its key with a letter" if "=" in word else "give key=value"
+            self.error(f"'{word}' is no override: {wanted}")
         args.overrides = overrides
         return args
 

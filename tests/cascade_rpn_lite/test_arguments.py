@@ -136,6 +136,9 @@ def test_a_word_that_is_nothing_is_refused_before_torch_is_imported(refused):
     assert "'train.max_iter' is no override: give key=value" in refused(
         "train", *given, "train.max_iter"
     )
+    assert "'2_fast_rcnn.x=1' is no override: begin its key with a letter" in refused(
+        "train-alternating", *given, "2_fast_rcnn.x=1"
+    )
 
 
 @pytest.mark.parametrize(
