@@ -208,8 +208,9 @@ def visualize_precision(
         The table, and whether what is compared was measured on different data.
 
     Raises:
-        ValueError: if there is nothing to draw, if two detectors have one name, if ``weights``, ``overrides`` or ``data`` are
-            given without a model, or as :func:`read_precision` and :func:`measure_precision`.
+        ValueError: if there is nothing to draw, if two detectors have one name, if ``weights``,
+            ``overrides`` or ``data`` are given without a model, or as :func:`read_precision` and
+            :func:`measure_precision`.
         OSError: as :func:`measure_precision`, or if a file cannot be written.
     """
     if not (config_file or model or results):
