@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output-dir",
         help="folder of the detector and of the four steps (default: train.output_dir)",
     )
+    add_options(
+        parser, "--resume", help="go on where a command was stopped, as it does without this too"
+    )
     add_options(parser, *LAUNCH)
     add_overrides(parser)
     parser.set_defaults(train_proposals=None, test_proposals=None)  # each step has its own

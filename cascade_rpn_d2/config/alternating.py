@@ -160,7 +160,7 @@ def _letters(kind: str) -> str:
 
 def _change(step: DictConfig, kind: str, overrides: Sequence[str]) -> DictConfig:
     try:
-        return apply_overrides(step, overrides)
+        return apply_overrides(step, overrides, prefix=f"{kind}.")
     except ValueError as error:
         raise ValueError(f"Behind '{kind}.': {error}") from error
 

@@ -18,13 +18,16 @@ from .suggest import alternatives, nearest
 from .yaml_file import require_known_config, require_known_value
 
 
-def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def apply_overrides(
+    config: DictConfig, overrides: Sequence[str], *, prefix: str = ""
+) -> DictConfig:
     """Change values of a config in place.
 
     Args:
         config: a loaded config.
         overrides: ``key=value`` with dots in the key, such as ``train.max_iter=100``, in the
             grammar of Hydra; ``+key=value`` for a key that is new, or to set one to any value.
+        prefix: what a command line has in front of the keys, for advice on what to write there.
 
     Returns:
         ``config``.
@@ -44,7 +47,7 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             )
         is_new = name.startswith("+")
         if not is_new:
-            _require_key(config, key, text)
+            _require_key(config, key, text, prefix)
         value = _value_of(text)
         require_known_value(config, key, value)
         if not is_new:
@@ -75,15 +78,15 @@ def _value_of(text: str) -> Any:
     return override.value()
 
 
-def _require_key(config: DictConfig, key: str, text: str) -> None:
+def _require_key(config: DictConfig, key: str, text: str, prefix: str) -> None:
     known = keys(config)
     if key.startswith("~"):
         raise ValueError(f"'{text}' deletes a key, which no override does: give key=null.")
     if key not in known:
-        near = nearest(key, known)
+        near = [f"{prefix}{name}" for name in nearest(key, known)]
         hint = f"did you mean {alternatives(near)}" if near else "check its spelling"
         raise ValueError(
-            f"The config has no key '{key}': {hint}, or write +{text} to add a new key."
+            f"The config has no key '{key}': {hint}, or write +{prefix}{text} to add a new key."
         )
 
 

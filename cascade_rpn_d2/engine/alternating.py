@@ -45,7 +45,16 @@ from .evaluation import Results
 from .processes import of_main_process
 from .proposal_dump import dump_proposals
 from .run_folder import hold_run_folder
-from .run_once import claim, evaluate_once, fingerprint, mark_of, require_mark, train_once
+from .run_once import (
+    claim,
+    evaluate_once,
+    fingerprint,
+    holds_other,
+    mark_of,
+    require_mark,
+    results_of,
+    train_once,
+)
 from .setup import check_train, prepare_run, require_registered, start_logging
 
 logger = logging.getLogger(__name__)
@@ -206,9 +215,20 @@ def _started_from(config: DictConfig, mark: str) -> DictConfig:
 
 
 def _require_marks(folder: Path, final: str, steps: Sequence[Step]) -> None:
-    for step in steps:
-        require_mark(step.folder, step.mark)
-    require_mark(folder, final)
+    if not any(step.folder.exists() for step in steps):
+        require_mark(folder, final)  # not of this command
+    stale = [step.folder for step in steps if holds_other(step.folder, step.mark)]
+    holder = stale[0] if stale else folder
+    if holds_other(folder, final):
+        stale += results_of(folder)
+    if stale:
+        # Each step starts from those before it: one that has changed changes all that follow.
+        *others, last = [path.name for path in stale]
+        names = f"{', '.join(others)} and {last}" if others else last
+        raise ValueError(
+            f"{holder} holds a run with another config or other data: give another --output-dir, "
+            f"or remove {names} from {folder}: what follows a changed step begins anew."
+        )
 
 
 def _parts(config: DictConfig) -> tuple[str, ...]:

@@ -149,15 +149,26 @@ def require_mark(folder: Path, mark: str) -> None:
     Raises:
         ValueError: as :func:`claim`.
     """
-    found = mark_of(folder)
-    done = [folder / "last_checkpoint", *folder.glob(f"{_FINAL}*.json")]
-    if found is not None:  # without a mark a file of proposals may be the user's own
-        done += folder.rglob("*.npz")
-    if found != mark and any(file.exists() for file in done):
+    if holds_other(folder, mark):
         raise ValueError(
             f"{folder} holds a run with another config or other data: give another --output-dir, "
             "or remove it."
         )
+
+
+def holds_other(folder: Path, mark: str) -> bool:
+    """Whether a folder holds another run than the one with this mark."""
+    found = mark_of(folder)
+    done = [folder / "last_checkpoint", *folder.glob(f"{_FINAL}*.json")]
+    if found is not None:  # without a mark a file of proposals may be the user's own
+        done += folder.rglob("*.npz")
+    return found != mark and any(file.exists() for file in done)
+
+
+def results_of(folder: Path) -> list[Path]:
+    """The mark of a folder and its own results; without them another run may have it."""
+    files = [folder / _MARK, folder / "last_checkpoint", *sorted(folder.glob(f"{_FINAL}*.json"))]
+    return [file for file in files if file.exists()]
 
 
 def _claim(folder: Path, mark: str) -> None:

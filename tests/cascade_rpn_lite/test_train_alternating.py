@@ -34,6 +34,11 @@ def test_options_are_parsed_around_overrides():
     assert args.overrides == ["rpn.a=1", "b=2", "+fast_rcnn.d=3"] and args.weights == "w"
 
 
+def test_resume_is_what_it_does_anyway():
+    words = ["--config-file", "c", "--resume", "b=2"]
+    assert parse(train_alternating, words, "train-alternating").overrides == ["b=2"]
+
+
 def test_a_config_of_another_model_is_one_sentence(sentence_of):
     sentence = sentence_of("train-alternating", "--config-file", "demo/rpn.py", "--num-gpus", "0")
     assert "no model.roi_heads, and alternating training takes a Faster R-CNN" in sentence

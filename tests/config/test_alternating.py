@@ -29,6 +29,21 @@ def test_overrides_of_one_kind_of_step_are_told_from_those_of_all():
     assert own == {"rpn": ["train.max_iter=80000"], "fast_rcnn": ["+train.x=a.b=c"]}
 
 
+def test_the_advice_on_a_misspelt_key_changes_steps_of_that_kind_alone():
+    config = model_zoo.get_config(tiny_config_file("tiny_faster_rcnn_run"))
+    makers = {
+        "rpn": lambda words: rpn_config(config, words),
+        "fast_rcnn": lambda words: fast_rcnn_config(config, FILES, words),
+    }
+    for kind, make in makers.items():
+        _, own = split_overrides([f"{kind}.train.maxiter=3"])
+        with pytest.raises(ValueError, match=f"'{kind}.train.max_iter'") as error:
+            make(own[kind])
+        advised = str(error.value).partition("or write ")[2].partition(" ")[0]
+        common, own = split_overrides([advised])
+        assert common == [] and make(own[kind]).train.maxiter == 3
+
+
 @pytest.mark.parametrize("kind", ["fastrcnn", "fast-rcnn", "Fast_RCNN", "2_fast_rcnn", "3_rpn"])
 def test_a_kind_written_otherwise_is_refused(kind):
     with pytest.raises(ValueError, match=rf"'\+{kind}\.train\.x=1': give rpn\.key=value for steps"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from detectron2.config import LazyCall as L
 from hypothesis import given
@@ -58,6 +60,13 @@ def test_an_unknown_key_is_refused_and_the_nearest_suggested(override, suggestio
     assert OmegaConf.to_container(before, resolve=False) == OmegaConf.to_container(
         config(), resolve=False
     )
+
+
+def test_advice_has_what_stands_in_front_of_the_keys():
+    with pytest.raises(ValueError) as error:
+        apply_overrides(config(), ["train.maxiter=3"], prefix="rpn.")
+    (added,) = re.findall(r"write (\S+) to add", str(error.value))
+    assert added == "+rpn.train.maxiter=3" and "'rpn.train.max_iter'" in str(error.value)
 
 
 @pytest.mark.parametrize("override", ["train.max_iter", "=3", "", "+=3"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cascade_rpn_d2.engine import (
     setup_config,
 )
 from cascade_rpn_d2.engine.alternating import plan, train_alternating
+from cascade_rpn_d2.engine.run_once import claim
 from cascade_rpn_d2.model_zoo import get_config, instantiate_model
 from tests.engine.tiny_models import tiny_config_file
 
@@ -234,6 +236,58 @@ def test_a_changed_config_is_refused(whole, training, monkeypatch, overrides, ow
     config.train.output_dir = str(whole[0])
     with pytest.raises(ValueError, match=f"{folder} holds a run with another config or other data"):
         train_alternating(config, own)
+
+
+def finish(folder: Path, config: DictConfig) -> None:
+    """Leave what a finished sequence does, as far as its folders tell by it."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def train(config, mark):
+            step = Path(config.train.output_dir)
+            claim(step, mark)
+            (step / "last_checkpoint").touch()
+            return {}
+
+        def join(config, mark, *steps):
+            claim(folder, mark)
+            (folder / "evaluation_final.json").touch()
+            return {}
+
+        patch.setattr(alternating, "train_once", train)
+        patch.setattr(alternating, "_dump", lambda step: (step.folder / "p.npz").touch())
+        patch.setattr(alternating, "_join", join)
+        train_alternating(config)
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [({"fast_rcnn": ["optimizer.lr=1.0"]}, ["1_rpn"]), ({"rpn": ["optimizer.lr=1.0"]}, [])],
+)
+def test_a_changed_step_goes_with_those_after_it_and_the_message_says_so(
+    training, tmp_path, monkeypatch, own, kept
+):
+    folder = tmp_path / "run"
+    finish(folder, training("run"))
+    with pytest.raises(ValueError, match="another config or other data") as error:
+        train_alternating(training("run"), own)
+    named = str(error.value).partition("remove ")[2].partition(" from ")[0]
+    names = named.replace(" and ", ", ").split(", ")
+    stale = [step for step in STEPS if step not in kept]
+    assert names == [*stale, "experiment.sha256", "evaluation_final.json"]
+    monkeypatch.setattr(alternating, "train_once", kill)
+    for name in names:  # as it says, and not less
+        with pytest.raises(ValueError, match="another config or other data"):
+            train_alternating(training("run"), own)
+        shutil.rmtree(folder / name) if name in STEPS else (folder / name).unlink()
+    with pytest.raises(Killed):
+        train_alternating(training("run"), own)
+
+
+def test_a_folder_of_another_command_is_not_taken_apart(training, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last_checkpoint").touch()
+    with pytest.raises(ValueError, match="run holds a run .* another --output-dir, or remove it"):
+        train_alternating(training("run"))
 
 
 @pytest.mark.slow
