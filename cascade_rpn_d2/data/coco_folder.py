@@ -119,7 +119,8 @@ def split_spec(spec: str) -> tuple[Path, Path]:
         Absolute paths of the folder and the file, both existing.
 
     Raises:
-        ValueError: when there is no such colon or no such folder; says which path does not exist.
+        ValueError: when there is no such colon or no such folder; says which path does not exist,
+            or is something else.
     """
     colons = [i for i in reversed(range(len(spec))) if spec[i] == ":"]
     candidates = [(_path(spec[:i]), _path(spec[i + 1 :])) for i in colons]
@@ -127,12 +128,22 @@ def split_spec(spec: str) -> tuple[Path, Path]:
     for image_dir, json_file in with_file:
         if image_dir.is_dir():
             return image_dir, json_file
-    wanted = f"write images_dir:annotations.json, not {spec!r}"
     if with_file:
-        raise ValueError(f"the image folder {with_file[0][0]} does not exist: {wanted}.")
+        folder = with_file[0][0]
+        raise ValueError(f"the image folder {folder} {_not_there(folder, 'file', 'folder')}.")
     if candidates:
-        raise ValueError(f"the annotation file {candidates[0][1]} does not exist: {wanted}.")
-    raise ValueError(f"there is no colon between image folder and annotation file: {wanted}.")
+        file = candidates[0][1]
+        raise ValueError(f"the annotation file {file} {_not_there(file, 'folder', 'file')}.")
+    raise ValueError(
+        "there is no colon between image folder and annotation file: write "
+        f"images_dir:annotations.json, not {spec!r}."
+    )
+
+
+def _not_there(path: Path, found: str, wanted: str) -> str:
+    if not path.exists():
+        return "does not exist"
+    return f"is a {found}, where images_dir:annotations.json has a {wanted}"
 
 
 def _path(text: str) -> Path:

@@ -86,7 +86,7 @@ def register_recorded(config: DictConfig, part: str, option: str | None = None) 
         node.names = renamed[0] if isinstance(node.names, str) else renamed
         match_data(config, part, classes)
     except (OSError, ValueError) as error:
-        reason = str(error).partition(": write images_dir")[0].rstrip(".")
+        reason = str(error).rstrip(".")
         raise ValueError(
             f"The {part} data that the config was made with cannot be used ({reason}): give "
             f"{option or f'--{part}-data'} images_dir:annotations.json."

@@ -232,19 +232,31 @@ def test_paths_are_made_absolute(write, content, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("{root}/images", "there is no colon"),
-        ("{root}/images:{root}/none.json", r"annotation file .*none\.json does not exist"),
-        ("{root}/none:{root}/labels.json", r"image folder .*none does not exist"),
-        ("{root}/images:{root}/images", "annotation file .*images does not exist"),
-        ("", "there is no colon"),
-        (":", "annotation file"),
+        (
+            "{root}/images",
+            "there is no colon .*: write images_dir:annotations.json, not '.*images'",
+        ),
+        ("", "there is no colon .*: write images_dir:annotations.json, not ''"),
+        ("{root}/images:{root}/none.json", "the annotation file {root}/none.json does not exist"),
+        ("{root}/none:{root}/labels.json", "the image folder {root}/none does not exist"),
+        (
+            "{root}/labels.json:{root}/labels.json",
+            "the image folder {root}/labels.json is a file, where images_dir:annotations.json has "
+            "a folder",
+        ),
+        (
+            "{root}/labels.json:{root}/images",
+            "the annotation file {root}/images is a folder, where images_dir:annotations.json has "
+            "a file",
+        ),
+        (":", "the annotation file .* is a folder, where images_dir:annotations.json has a file"),
     ],
 )
-def test_a_bad_spec_says_what_to_write(write, content, tmp_path, spec, message):
+def test_a_bad_spec_is_one_true_sentence(write, content, tmp_path, spec, message):
     write(content)
-    with pytest.raises(ValueError, match=message) as error:
-        register_coco_folder(spec.format(root=tmp_path / "data"))
-    assert "write images_dir:annotations.json" in str(error.value)
+    root = tmp_path / "data"
+    with pytest.raises(ValueError, match=rf"^{message.format(root=root)}\.$"):
+        register_coco_folder(spec.format(root=root))
 
 
 def test_a_dataset_is_found_by_its_name_or_its_folder(write, content):
@@ -254,7 +266,7 @@ def test_a_dataset_is_found_by_its_name_or_its_folder(write, content):
     DatasetCatalog.register("of:colons", lambda: [])
     assert find_dataset("of:colons") == "of:colons"
     DatasetCatalog.remove("of:colons")
-    with pytest.raises(ValueError, match="write images_dir:annotations.json"):
+    with pytest.raises(ValueError, match=r"annotation file .*to_be\.json does not exist\."):
         find_dataset("nowhere:to_be.json")
 
 

@@ -51,9 +51,13 @@ def test_recorded_data_that_are_gone_are_asked_for(tiny_config, tmp_path):
     DatasetCatalog.pop(config.dataloader.test.dataset.names)
     (tmp_path / "data/annotations.json").unlink()
     config.train.init_checkpoint = "weights.pth"
-    with pytest.raises(ValueError, match=r"cannot be used \(.*json does not exist.*--test-data "):
+    with pytest.raises(
+        ValueError, match=r"cannot be used \(.*json does not exist\): .*--test-data "
+    ):
         evaluate_checkpoint(config)
-    with pytest.raises(ValueError, match=r"cannot be used \(.*json does not exist.*--data images"):
+    with pytest.raises(
+        ValueError, match=r"cannot be used \(.*json does not exist\): .*--data images"
+    ):
         choose_dataset(config)
 
 
