@@ -90,7 +90,7 @@ class IoUAssigner:
             Detectron2).
 
     Raises:
-        ValueError: if the thresholds are in no order, or ``claims`` is neither.
+        ValueError: if the thresholds are in no order or no IoU, or ``claims`` is neither.
     """
 
     def __init__(
@@ -107,6 +107,10 @@ class IoUAssigner:
             raise ValueError(
                 "0 <= negative_iou <= positive_iou <= 1 must hold, not "
                 f"negative_iou={negative_iou}, positive_iou={positive_iou}."
+            )
+        if min_positive_iou is not None and not 0 <= min_positive_iou <= 1:
+            raise ValueError(
+                f"min_positive_iou is between 0 and 1, or None, not {min_positive_iou}."
             )
         self.positive_iou = positive_iou
         self.negative_iou = negative_iou

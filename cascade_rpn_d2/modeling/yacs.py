@@ -3,6 +3,7 @@ list theirs instead."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,6 +45,21 @@ def choice(key: str, kind: str, choices: dict[str, Callable[[], Any]]) -> Any:
     if kind not in choices:
         raise ValueError(f"MODEL.{key} knows {', '.join(map(repr, choices))}, not {kind!r}.")
     return choices[kind]()
+
+
+def box_coder_from_config(cfg: CfgNode, part: str) -> BoxCoder:
+    """The box coder of Detectron2's key ``MODEL.<part>.BBOX_REG_WEIGHTS``.
+
+    Raises:
+        ValueError: if these are not four positive numbers.
+    """
+    weights = tuple(cfg.MODEL[part].BBOX_REG_WEIGHTS)
+    if len(weights) != 4 or not all(0 < weight < math.inf for weight in weights):
+        raise ValueError(
+            f"MODEL.{part}.BBOX_REG_WEIGHTS has four positive numbers (dx, dy, dw, dh), not "
+            f"{weights}."
+        )
+    return BoxCoder([1 / weight for weight in weights])
 
 
 def sampler_from_config(cfg: CfgNode) -> RandomSampler:

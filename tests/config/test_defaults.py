@@ -273,6 +273,7 @@ def test_a_stock_retinanet_becomes_ga_retinanet():
     ("key", "value", "message"),
     [
         ("RETINANET.NORM", "BN", "NORM is '' for GuidedAnchorRetinaNet, not 'BN'"),
+        ("RETINANET.BBOX_REG_WEIGHTS", (1.0, 0.0, 1.0, 1.0), "RETINANET.BBOX_REG_WEIGHTS has four"),
         ("RETINANET.BBOX_REG_LOSS_TYPE", "giou", "is 'smooth_l1' .* not 'giou'"),
         ("RETINANET.IOU_LABELS", [0, -1, 1], r"takes one value with IOU_LABELS \[0, 1\], or two"),
         ("GUIDED_ANCHOR.ADAPTION", "none", "ADAPTION 'shape', 'learned' or 'plain', not 'none'"),

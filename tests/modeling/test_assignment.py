@@ -142,6 +142,13 @@ class TestIoUAssigner:
         with pytest.raises(ValueError, match="negative_iou=0.8"):
             IoUAssigner(positive_iou=0.7, negative_iou=0.8)
 
+    @pytest.mark.parametrize("value", [2.0, -1, float("nan")])
+    def test_the_least_iou_of_a_claim_is_an_iou(self, value):
+        with pytest.raises(ValueError, match=f"between 0 and 1, or None, not {value}"):
+            IoUAssigner(min_positive_iou=value)
+        for good in (0, 1, None):
+            assert IoUAssigner(min_positive_iou=good).min_positive_iou == good
+
     def test_claims_are_of_two_kinds(self):
         with pytest.raises(ValueError, match="'match' or 'label', not 'best'"):
             IoUAssigner(claims="best")

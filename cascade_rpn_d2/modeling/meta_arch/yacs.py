@@ -10,13 +10,13 @@ from detectron2.modeling import build_anchor_generator, build_backbone
 from torch import nn
 
 from ..assignment import IoUAssigner
-from ..box_coder import BoxCoder
 from ..box_losses import SmoothL1Loss
 from ..refinement import Refinement
 from ..sampling import DenseSampler
 from ..score_losses import SigmoidFocalLoss
 from ..yacs import (
     adaption_from_config,
+    box_coder_from_config,
     common_width,
     location_loss_from_config,
     shape_from_config,
@@ -52,7 +52,7 @@ def guided_retinanet_from_config(cfg: CfgNode) -> dict[str, Any]:
         "head_in_features": node.IN_FEATURES,
         "anchor_generator": build_anchor_generator(cfg, shapes),
         "refinement": Refinement(
-            box_coder=BoxCoder([1 / weight for weight in node.BBOX_REG_WEIGHTS]),
+            box_coder=box_coder_from_config(cfg, "RETINANET"),
             # As with Detectron2's RetinaNet, every object claims its best anchors.
             assigner=IoUAssigner(*_thresholds(node.IOU_THRESHOLDS), min_positive_iou=0.0),
             sampler=DenseSampler(),

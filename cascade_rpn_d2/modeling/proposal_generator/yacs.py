@@ -15,7 +15,7 @@ from ..box_losses import BoxLoss, IoULoss, SmoothL1Loss
 from ..refinement import Refinement
 from ..region_assignment import RegionAssigner
 from ..sampling import AllSampler, Sampler
-from ..yacs import choice, common_width, sampler_from_config
+from ..yacs import box_coder_from_config, choice, common_width, sampler_from_config
 from .alignment import AdaptiveAlignment, ConvAlignment, LearnedAlignment
 from .predictor import BoxPredictor
 from .stage import Stage
@@ -137,7 +137,7 @@ def standard_refinement_from_config(cfg: CfgNode) -> Refinement:
         )
     negative_iou, positive_iou = node.IOU_THRESHOLDS
     return Refinement(
-        box_coder=BoxCoder([1 / weight for weight in node.BBOX_REG_WEIGHTS]),
+        box_coder=box_coder_from_config(cfg, "RPN"),
         assigner=IoUAssigner(positive_iou, negative_iou, node.MIN_POSITIVE_IOU, claims=node.CLAIMS),
         sampler=sampler_from_config(cfg),
         box_loss=SmoothL1Loss(node.SMOOTH_L1_BETA),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from detectron2.config import get_cfg
@@ -280,3 +282,12 @@ def test_yacs_keys_reach_its_parts():
 def test_yacs_values_that_it_has_not_are_refused_in_words(key, value):
     with pytest.raises(ValueError, match=rf"MODEL\.RPN\.{key} of a StandardRPN"):
         build_from(yacs_config(**{key: value}))
+
+
+@pytest.mark.parametrize("value", [
+    (1.0, 0.0, 1.0, 1.0), (1.0, -1.0, 1.0, 1.0), (1.0, math.inf, 1.0, 1.0), (1.0, 1.0, 1.0),
+])  # fmt: skip
+def test_weights_that_are_no_four_positive_numbers_are_refused(value):
+    message = r"^MODEL\.RPN\.BBOX_REG_WEIGHTS has four positive numbers .*, not \(1\.0, "
+    with pytest.raises(ValueError, match=message):
+        build_from(yacs_config(BBOX_REG_WEIGHTS=value))
