@@ -74,7 +74,8 @@ def page_note(table: Table, test_data: Iterable[str]) -> str:
         test_data: the registered names that its configs test on.
     """
     titles = sorted({title_of(name) for name in test_data})
-    return "" if is_of(table.split, titles) else _apart(table.split, " and ".join(titles))
+    ours = f"{' and '.join(titles)}, unless `--test-data` names others"
+    return "" if is_of(table.split, titles) else _apart(table.split, ours)
 
 
 def _apart(split: str, ours: str) -> str:

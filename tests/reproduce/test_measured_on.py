@@ -64,6 +64,6 @@ def test_nothing_is_said_of_no_result():
 def test_several_datasets_are_all_named():
     both = Measurement((("coco_2017_val", None), ("voc_2007_test", None)), 9952)
     assert data_of(both) == "COCO val2017 and voc_2007_test (9,952 images)"
-    assert "ours are on COCO val2017 and voc_2007_test." in page_note(
+    assert "ours are on COCO val2017 and voc_2007_test, unless" in page_note(
         table("COCO val2017"), ["voc_2007_test", "coco_2017_val"]
     )

@@ -34,6 +34,10 @@ def test_a_table_of_other_images_than_ours_says_so():
     rows = (Row("Quoted", None, (1.0,)), Row("Mine", "cascade_rpn/rpn_r50_fpn_1x.py", (44.62,)))
     for split, said in (("COCO test-dev", True), ("COCO minival, the images of val2017", False)):
         text = page_table(Table("t", ("box_proposals/AR@100",), split, rows))
-        assert ("numbers are on COCO test-dev; ours are on COCO val2017." in text) == said
+        sentence = (
+            "The paper's numbers are on COCO test-dev; ours are on COCO val2017, unless "
+            "`--test-data` names others."
+        )
+        assert (sentence in text) == said
     quoted = Table("t", ("box_proposals/AR@100",), "COCO test-dev", rows[:1])
     assert "Compare" not in page_table(quoted)
