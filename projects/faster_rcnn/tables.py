@@ -27,6 +27,7 @@ TABLES = {
         VOC,
         (
             Row("ZF, Selective Search", None, (58.7,)),
+            # Those not shared are step 2 of `train-alternating`; `reproduce` trains jointly.
             Row("ZF, not shared", None, (58.7,)),
             Row("ZF, shared", ZF, (59.9,), seconds=0.059),
             Row("VGG-16, Selective Search", None, (66.9,), seconds=1.83),
