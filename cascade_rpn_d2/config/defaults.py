@@ -174,6 +174,7 @@ def _cpm() -> CfgNode:
     node.ISM = CfgNode()
     node.ISM.ENABLED = True
     node.ISM.TARGET = "input"  # IoU of the boxes in front of the last stage, or of its "output"
+    node.ISM.FROM_OBJECTS = True  # whether it learns from objects among these boxes too
     node.ISM.LOSS = "l2"  # or "l1" or "smooth_l1"
     node.ISM.SMOOTH_L1_BETA = 1 / 9
     node.ISM.LOSS_WEIGHT = 1.0

@@ -214,7 +214,8 @@ def test_the_scored_cascade_is_the_same_in_either_kind_of_config(repository):
     assert weights[0] == weights[1]
     for name in (
         "batch_size_per_image", "positive_fraction", "proposal_append_gt", "box_in_features",
-        "stage_loss_weights", "iou_target", "resampling_positives", "score_gamma",
+        "stage_loss_weights", "iou_target", "iou_from_objects", "resampling_positives",
+        "score_gamma",
     ):  # fmt: skip
         assert getattr(yacs, name) == getattr(lazy, name), name
     assert [m.thresholds[1] for m in yacs.proposal_matchers] == [0.5, 0.6]

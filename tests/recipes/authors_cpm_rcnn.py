@@ -181,6 +181,7 @@ _ISM = {
     "ism.loss_weight": Fact(1.0, "GRID_RCNN.IOU_LOSS_WEIGHT"),
     "ism.fcs": Fact((1024, 1024), "pet/rcnn/modeling/grid_rcnn/outputs.py: iou_fc2"),
     "ism.learns_from": Fact("input", f"{_GRID}/loss.py: match_quality_matrixs [of subsample]"),
+    "ism.learns_from_objects": Fact(True, f"{_GRID}/inference.py: add_gt_proposals"),
 }
 _RSM = {
     "rsm": Fact(True, "GRID_RCNN.RESCORE_ON"),
@@ -236,6 +237,9 @@ _CASCADE_ISM = {
     "ism.loss_weight": Fact(1.0, "CASCADE_RCNN.IOU_LOSS_WEIGHT"),
     "ism.fcs": Fact((1024, 1024), "pet/rcnn/modeling/cascade_rcnn/outputs.py: iou_fc2"),
     "ism.learns_from": Fact("input", "pet/rcnn/modeling/cascade_rcnn/loss.py: prepare_targets"),
+    "ism.learns_from_objects": Fact(
+        True, "pet/rcnn/modeling/cascade_rcnn/inference.py: add_gt_proposals"
+    ),
 }
 _CASCADE_RSM = edited(
     _RSM,

@@ -181,6 +181,7 @@ def _scores(config: Resolved, path: str) -> Facts:
             "ism.loss_weight": config(f"{ism}.loss_weight"),
             "ism.fcs": config(f"{ism}.fc_dims"),
             "ism.learns_from": config(f"{path}.iou_target"),
+            "ism.learns_from_objects": config(f"{path}.iou_from_objects"),
         }
     facts["rsm"] = config.has(rsm)
     if facts["rsm"]:

@@ -57,6 +57,7 @@ NOT_OF_THE_RECIPE = (
     "model.*.match_across_border",
     "model.*.fed_loss_num_classes",
     "model.roi_heads.iou_target",
+    "model.roi_heads.iou_from_objects",
     "model.roi_heads.resampling_positives",
     "model.roi_heads.score_gamma",
     "model.roi_heads.iou_scoring.beta",

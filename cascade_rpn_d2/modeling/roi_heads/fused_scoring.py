@@ -30,6 +30,10 @@ class FusedScoring:
         iou_scoring: ISM, on the features of the last stage; None for none.
         iou_target: the boxes whose IoU it learns: ``"input"``, those in front of the last stage, as
             released, or ``"output"``, those the last stage makes, whose score it is at test.
+        iou_from_objects: whether ISM learns from the objects among these boxes too, as released.
+            Their IoU is 1, or nearly so behind the last stage, and an object that no other box has
+            found is learnt from in no other way: in a short training the harder an object is, the
+            higher its score. False leaves them out.
         resampling_scoring: RSM, on features pooled from the final boxes; None for none.
         resampling_positives: the boxes it learns from besides the background of the first
             classification: ``"input"``, those in front of the last stage, as released, or
@@ -49,6 +53,7 @@ class FusedScoring:
         *,
         iou_scoring: IoUScoring | None = None,
         iou_target: LearntFrom = "input",
+        iou_from_objects: bool = True,
         resampling_scoring: ResamplingScoring | None = None,
         resampling_positives: LearntFrom = "input",
         score_gamma: float | None = 0.8,
@@ -67,6 +72,7 @@ class FusedScoring:
             )
         self.iou_scoring = iou_scoring
         self.iou_target = iou_target
+        self.iou_from_objects = iou_from_objects
         self.resampling_scoring = resampling_scoring
         self.resampling_positives = resampling_positives
         self.score_gamma = score_gamma
@@ -78,7 +84,8 @@ class FusedScoring:
 
         Args:
             features: (R, ...) that the last stage saw in the boxes of ``stream``, row by row.
-            stream: the boxes in front of the last stage; the active ones are learnt from.
+            stream: the boxes in front of the last stage; the active ones are learnt from, objects
+                among them only with ``iou_from_objects``.
             refined: (R, 4) what the last stage has made of them, objects among them included.
             truth: the objects of N images.
         """
@@ -87,8 +94,11 @@ class FusedScoring:
         overlap = stream.overlap
         if self.iou_target == "output":
             _, overlap = match(refined, stream.image, truth)
+        active = stream.active
+        if not self.iou_from_objects:
+            active = active & ~stream.is_object
         prediction = self.iou_scoring(features)
-        return {"loss_ism": self.iou_scoring.loss(prediction, overlap, stream.active)}
+        return {"loss_ism": self.iou_scoring.loss(prediction, overlap, active)}
 
     def _resampling_losses(
         self,

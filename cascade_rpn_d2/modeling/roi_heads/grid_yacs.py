@@ -80,6 +80,7 @@ def scores_from_config(
     return {
         "iou_scoring": iou_scoring_from_config(cfg, features) if node.ISM.ENABLED else None,
         "iou_target": node.ISM.TARGET,
+        "iou_from_objects": node.ISM.FROM_OBJECTS,
         "resampling_scoring": (
             resampling_scoring_from_config(cfg, input_shape) if node.RSM.ENABLED else None
         ),

@@ -66,6 +66,7 @@ heads.iou_scoring = L(IoUScoring)(
     loss_weight=1.0,
 )
 heads.iou_target = "input"
+heads.iou_from_objects = True  # which have an IoU of 1
 heads.resampling_scoring = L(ResamplingScoring)(
     head=L(FastRCNNConvFCHead)(
         input_shape=L(ShapeSpec)(channels=256, height=7, width=7),

@@ -35,6 +35,7 @@ heads.iou_scoring = L(IoUScoring)(
     loss_weight=1.0,
 )
 heads.iou_target = "input"
+heads.iou_from_objects = True  # which have an IoU of 1
 heads.resampling_scoring = cpm.roi_heads.resampling_scoring
 heads.resampling_scoring.loss_weight = 0.2
 heads.resampling_positives = "input"

@@ -91,6 +91,34 @@ def test_iou_scoring_learns_the_iou_of_the_named_boxes(source):
     assert torch.equal(active, learnt)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("source", ["input", "output"])
+def test_iou_scoring_can_leave_objects_out(source, count):
+    heads = build_cpm(
+        count=count, head=PointingHead, iou_scoring=iou_scoring(9), rsm=False, iou_target=source,
+        iou_from_objects=False, jitter=0.0,
+    )  # fmt: skip
+    for stage in heads.grid_stages:
+        stage.min_iou = 0.1  # so that there are boxes besides
+    grid = spy(heads.grid_stages[-1], "loss")
+    calls = spy(heads.iou_scoring, "loss")
+    train(heads, OBJECTS)
+    ((_, boxes, objects, active),) = grid
+    ((_, _, learnt),) = calls
+    is_object = (boxes == objects).all(dim=1)
+    assert is_object.any() and active[is_object].all()  # the stage itself learns from them
+    assert torch.equal(learnt, active & ~is_object) and learnt.any()
+
+
+def test_only_objects_are_nothing_for_iou_scoring_to_learn_from():
+    heads = build_cpm(count=3, iou_from_objects=False)
+    empty = proposals(torch.zeros(0, 4))
+    losses = train(heads, OBJECTS, NOTHING, boxes=[empty, empty])
+    assert losses["loss_ism"] == 0
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in heads.parameters())
+
+
 @pytest.mark.parametrize("source", ["input", "output"])
 def test_resampling_learns_from_the_named_boxes(source):
     heads = build_cpm(

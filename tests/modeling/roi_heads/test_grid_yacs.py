@@ -35,6 +35,7 @@ GRID = {
 }
 ISM = {
     "TARGET": "output",
+    "FROM_OBJECTS": False,
     "LOSS": "smooth_l1",
     "SMOOTH_L1_BETA": 0.3,
     "LOSS_WEIGHT": 1.5,
@@ -101,6 +102,7 @@ def test_every_key_of_the_scores_arrives():
     heads = build(cfg)
     ism, rsm = heads.iou_scoring, heads.resampling_scoring
     assert (heads.iou_target, heads.resampling_positives) == ("output", "output")
+    assert not heads.iou_from_objects
     assert (ism.kind, ism.beta, ism.loss_weight) == ("smooth_l1", 0.3, 1.5)
     assert [layer.out_features for layer in ism.fcs] == [24, 24, 24]
     assert rsm.loss_weight == 0.2 and heads.score_gamma == 0.6

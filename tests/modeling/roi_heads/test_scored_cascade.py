@@ -160,6 +160,13 @@ def test_objects_are_boxes_like_others(target, iou):
     torch.testing.assert_close(found, ignorance(iou))
 
 
+def test_objects_can_be_left_out():
+    heads = ignorant(reading(proposal_append_gt=True, iou_from_objects=False))
+    boxes = [proposals(torch.cat((overlapping(0.65, 0.8), below(5))))]
+    found = train(heads, THREE[:2], boxes=boxes)["loss_ism"]
+    torch.testing.assert_close(found, ignorance(0.65, 0.8))
+
+
 def test_refined_boxes_are_clipped_before_their_iou_is_taken():
     heads = ignorant(reading(iou_target="output"))
     widen(heads, 10.0)  # beyond both sides of the image, which is 100 pixels wide
