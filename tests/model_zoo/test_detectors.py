@@ -79,47 +79,6 @@ def test_cascade_rcnn(name):
     assert set(detections.get_fields()) == {"pred_boxes", "scores", "pred_classes"}
 
 
-def test_the_recipes_of_cascade_rcnn():
-    stock = model_zoo.get_config("cascade_rpn/cascade_rcnn_r50_fpn_1x.py")
-    on_cascade_rpn = model_zoo.get_config("cascade_rpn/cascade_rpn_cascade_rcnn_r50_fpn_1x.py")
-    for config, ious, weights, cls_weight, score, nms, kept in (
-        (stock, [0.5, 0.6, 0.7], [[10, 5], [20, 10], [30, 15]], 1.0, 0.05, 0.5, [2000, 1000]),
-        (on_cascade_rpn, [0.55, 0.65, 0.75], [[25, 12.5]] * 3, 1.5, 0.001, 0.6, [1000, 1000]),
-    ):
-        heads, generator = config.model.roi_heads, config.model.proposal_generator
-        assert (heads.batch_size_per_image, heads.positive_fraction) == (512, 0.25)
-        assert list(heads.stage_loss_weights) == [1.0, 0.5, 0.25]
-        assert [m.thresholds[0] for m in heads.proposal_matchers] == ious
-        assert [p.box2box_transform.weights[::2] for p in heads.box_predictors] == weights
-        for predictor in heads.box_predictors:
-            assert predictor.cls_agnostic_bbox_reg and predictor.smooth_l1_beta == 1.0
-            assert predictor.loss_weight.loss_cls == cls_weight
-            assert (predictor.test_score_thresh, predictor.test_nms_thresh) == (score, nms)
-        assert list(generator.post_nms_topk) == list(generator.pre_nms_topk) == kept
-        # torchvision's weights, and images as they expect them.
-        assert "resnet50" in config.train.init_checkpoint
-        assert config.dataloader.train.mapper.image_format == "RGB"
-        assert config.dataloader.test.mapper.image_format == "RGB"
-        assert config.model.pixel_mean[0] > config.model.pixel_mean[2]
-        assert not config.model.backbone.bottom_up.stages.stride_in_1x1
-    first, second = on_cascade_rpn.model.proposal_generator.stages
-    assert (first.loc_weight, second.loc_weight, second.cls_weight) == (7.0, 7.0, 0.7)
-
-
-def test_the_recipe_of_cascade_rpn_beneath_a_detector():
-    config = model_zoo.get_config("cascade_rpn/cascade_rpn_faster_rcnn_r50_fpn_1x.py")
-    first, second = config.model.proposal_generator.stages
-    assert (first.loc_weight, second.loc_weight, second.cls_weight) == (7.0, 7.0, 0.7)
-    assert list(config.model.proposal_generator.post_nms_topk) == [300, 300]
-    heads = config.model.roi_heads
-    assert heads.batch_size_per_image == 256
-    assert list(heads.proposal_matcher.thresholds) == [0.65]
-    assert heads.box_predictor.loss_weight.loss_cls == 1.5
-    assert (config.train.clip_grad_norm, config.train.max_iter) == (35.0, 87_960)
-    alone = model_zoo.get_config("cascade_rpn/cascade_rpn_r50_fpn_1x.py")
-    assert [s.loc_weight for s in alone.model.proposal_generator.stages] == [10.0, 10.0]
-
-
 def test_the_recipes_of_retinanet():
     plain, guided = (
         model_zoo.get_config(f"guided_anchoring/{name}_r50_fpn_1x.py")
