@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import fvcore.nn.weight_init as weight_init
 from detectron2.config import CfgNode
 from detectron2.layers import Conv2d, ShapeSpec
-from detectron2.modeling.backbone import BACKBONE_REGISTRY, Backbone
+from detectron2.modeling.backbone import BACKBONE_REGISTRY
 from torch import Tensor, nn
+
+from .sequence import SequentialBackbone
 
 # Convolutions of every block (Simonyan and Zisserman, configuration D).
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 
 
-class VGG16(Backbone):
+class VGG16(SequentialBackbone):
     """VGG-16 up to its last convolution: a map of 512 channels and stride 16.
 
     Thirteen 3x3 convolutions, each followed by a ReLU, in five blocks with a 2x2 max pooling
@@ -30,8 +32,7 @@ class VGG16(Backbone):
             up (section 3.1.3).
 
     Raises:
-        ValueError: if there are not five widths, ``out_features`` names no block or something else,
-            or ``freeze_at`` is not 0 to 5.
+        ValueError: as :class:`.SequentialBackbone`, whose parts the blocks are.
     """
 
     def __init__(
@@ -42,35 +43,17 @@ class VGG16(Backbone):
         out_features: Sequence[str] = ("conv5",),
         freeze_at: int = 2,
     ):
-        super().__init__()
-        names = [f"conv{number}" for number in range(1, len(CONVOLUTIONS) + 1)]
-        unknown = [name for name in out_features if name not in names]
-        if unknown or not out_features:
-            raise ValueError(f"out_features are some of {names}, not {list(out_features)}.")
-        if len(widths) != len(names):
-            raise ValueError(f"widths are one for each of {names}, not {list(widths)}.")
-        if not 0 <= freeze_at <= len(names):
-            raise ValueError(f"freeze_at is a number of blocks, 0 to 5, not {freeze_at}.")
-        # In the order of the blocks, as the FPN expects them.
-        self._out_features = [name for name in names if name in out_features]
-        self._out_feature_channels = dict(zip(names, widths, strict=True))
-        self._out_feature_strides = {name: 2**index for index, name in enumerate(names)}
-
-        # A layer that no loss reaches would stall distributed training, so there is none.
-        for number in range(1, names.index(self._out_features[-1]) + 2):
-            width = widths[number - 1]
-            block = _block(number, in_channels, width)
+        super().__init__(
+            widths=widths,
+            strides=[2**index for index in range(len(CONVOLUTIONS))],
+            out_features=out_features,
+            freeze_at=freeze_at,
+        )
+        for number, name in enumerate(self.built, start=1):
+            block = _block(number, in_channels, widths[number - 1])
             block.requires_grad_(number > freeze_at)
-            self.add_module(names[number - 1], block)
-            in_channels = width
-
-    @property
-    def size_divisibility(self) -> int:
-        """The coarsest stride: in images padded to a multiple of it, no pixel is left of the map.
-
-        Pooling rounds down here, as in torchvision; in Caffe it rounds up.
-        """
-        return self._out_feature_strides[self._out_features[-1]]
+            self.add_module(name, block)
+            in_channels = widths[number - 1]
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Maps of the blocks in ``out_features`` for images (N, C, H, W).

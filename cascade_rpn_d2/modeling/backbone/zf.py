@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from detectron2.config import CfgNode
 from detectron2.layers import Conv2d, ShapeSpec
-from detectron2.modeling.backbone import BACKBONE_REGISTRY, Backbone
+from detectron2.modeling.backbone import BACKBONE_REGISTRY
 from torch import Tensor, nn
+
+from .sequence import SequentialBackbone
 
 # Of each layer: side of the kernel, stride, and whether norm and pooling follow before the next.
 # models/pascal_voc/ZF of py-faster-rcnn.
@@ -16,7 +18,7 @@ _LAYERS = ((7, 2, True), (5, 2, True), (3, 1, False), (3, 1, False), (3, 1, Fals
 _STRIDES = (2, 8, 16, 16, 16)
 
 
-class ZF(Backbone):
+class ZF(SequentialBackbone):
     """The five convolutions of the fast ZF net (Zeiler and Fergus): 256 channels, stride 16.
 
     Each is followed by a ReLU, the first two also by a :class:`WithinChannelNorm` and a 3x3 max
@@ -35,8 +37,7 @@ class ZF(Backbone):
             (section 3.1.3).
 
     Raises:
-        ValueError: if there are not five widths, ``out_features`` names no layer or something else,
-            or ``freeze_at`` is not 0 to 5.
+        ValueError: as :class:`.SequentialBackbone`, whose parts the layers are.
     """
 
     def __init__(
@@ -47,24 +48,13 @@ class ZF(Backbone):
         out_features: Sequence[str] = ("conv5",),
         freeze_at: int = 0,
     ):
-        super().__init__()
-        names = [f"conv{number}" for number in range(1, len(_LAYERS) + 1)]
-        unknown = [name for name in out_features if name not in names]
-        if unknown or not out_features:
-            raise ValueError(f"out_features are some of {names}, not {list(out_features)}.")
-        if len(widths) != len(names):
-            raise ValueError(f"widths are one for each of {names}, not {list(widths)}.")
-        if not 0 <= freeze_at <= len(names):
-            raise ValueError(f"freeze_at is a number of layers, 0 to 5, not {freeze_at}.")
-        self._out_features = [name for name in names if name in out_features]
-        self._out_feature_channels = dict(zip(names, widths, strict=True))
-        self._out_feature_strides = dict(zip(names, _STRIDES, strict=True))
+        super().__init__(
+            widths=widths, strides=_STRIDES, out_features=out_features, freeze_at=freeze_at
+        )
         self.norm = WithinChannelNorm()
         # Rounds down, as in torchvision; in Caffe it rounds up, to a cell more.
         self.pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-
-        # A layer that no loss reaches would stall distributed training, so there is none.
-        for index in range(names.index(self._out_features[-1]) + 1):
+        for index, name in enumerate(self.built):
             kernel, stride, _ = _LAYERS[index]
             conv = Conv2d(
                 in_channels,
@@ -77,13 +67,8 @@ class ZF(Backbone):
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.zeros_(conv.bias)
             conv.requires_grad_(index >= freeze_at)
-            self.add_module(names[index], conv)
+            self.add_module(name, conv)
             in_channels = widths[index]
-
-    @property
-    def size_divisibility(self) -> int:
-        """The coarsest stride: the map of images padded to a multiple of it leaves out no pixel."""
-        return self._out_feature_strides[self._out_features[-1]]
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Maps of the layers in ``out_features`` for images (N, C, H, W).
@@ -92,13 +77,11 @@ class ZF(Backbone):
             Name -> (N, width, H / stride, W / stride).
         """
         outputs = {}
-        for name, (_, _, pooled) in zip(self._out_feature_channels, _LAYERS, strict=True):
+        for name, (_, _, pooled) in zip(self.built, _LAYERS, strict=False):
             x = getattr(self, name)(x)
             if name in self._out_features:
                 outputs[name] = x
-            if name == self._out_features[-1]:
-                break
-            if pooled:
+            if pooled and name != self.built[-1]:
                 x = self.pool(self.norm(x))
         return outputs
 

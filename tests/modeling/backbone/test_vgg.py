@@ -8,7 +8,6 @@ from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, build_backbone
 from detectron2.modeling.backbone import FPN
-from omegaconf import OmegaConf
 from torchvision.models import VGG16_Weights
 
 from cascade_rpn_d2.config import add_cascade_rpn_config
@@ -98,23 +97,3 @@ def test_the_registered_builder_reads_the_config():
     }
     trained = {name.partition(".")[0] for name, p in backbone.named_parameters() if p.requires_grad}
     assert trained == {"conv2", "conv3"}
-
-
-def test_lists_of_a_lazy_config_are_taken():
-    lists = OmegaConf.create({"widths": list(WIDTHS), "out_features": ["conv5"]})
-    backbone = VGG16(**{key: lists[key] for key in lists})
-    assert backbone.output_shape()["conv5"].channels == 6
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"out_features": ["res5"]}, r"some of \['conv1', .*not \['res5'\]"),
-        ({"out_features": []}, r"some of .*not \[\]"),
-        ({"widths": (8, 8)}, r"one for each of .*not \[8, 8\]"),
-        ({"freeze_at": 6}, "0 to 5, not 6"),
-    ],
-)
-def test_bad_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        VGG16(**options)

@@ -7,7 +7,6 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, build_backbone
-from omegaconf import OmegaConf
 from torch import nn
 
 from cascade_rpn_d2.config import add_cascade_rpn_config
@@ -113,23 +112,3 @@ def test_the_registered_builder_reads_the_config():
     backbone = build_backbone(cfg)
     assert backbone.output_shape() == {"conv2": ShapeSpec(channels=256, stride=8)}
     assert not backbone.conv1.weight.requires_grad and backbone.conv2.weight.requires_grad
-
-
-def test_lists_of_a_lazy_config_are_taken():
-    lists = OmegaConf.create({"widths": list(WIDTHS), "out_features": ["conv5"]})
-    backbone = ZF(**{key: lists[key] for key in lists})
-    assert backbone.output_shape()["conv5"].channels == 6
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"out_features": ["res5"]}, r"some of \['conv1', .*not \['res5'\]"),
-        ({"out_features": []}, r"some of .*not \[\]"),
-        ({"widths": (8, 8)}, r"one for each of .*not \[8, 8\]"),
-        ({"freeze_at": 6}, "0 to 5, not 6"),
-    ],
-)
-def test_bad_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        ZF(**options)
