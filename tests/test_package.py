@@ -26,10 +26,11 @@ ALLOWED = {
         "files", "layers", "modeling", "config", "data", "evaluation", "visualization",
         "checkpoint", "model_zoo",
     },
+    "analysis": {"config", "data", "evaluation", "visualization", "engine"},
     "reproduce": {
         "files", "modeling", "config", "data", "visualization", "checkpoint", "model_zoo", "engine",
     },
-    "benchmark": {"files", "layers", "modeling", "visualization", "model_zoo"},
+    "benchmark": {"files", "layers", "modeling", "visualization", "model_zoo", "engine"},
 }  # fmt: skip
 
 

@@ -11,8 +11,8 @@ import torch
 
 import cascade_rpn_d2
 
+from ..engine.machine import cpu_name, package_version
 from ..layers import _library
-from ..model_zoo.machine import cpu_name, package_version
 
 PACKAGES = ("torch", "torchvision", "detectron2", "mmdet")
 

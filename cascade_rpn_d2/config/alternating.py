@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 
 from detectron2.config import LazyCall as L
 from detectron2.modeling import ProposalNetwork
-from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 
 from ..modeling import OriginalSizeProposalNetwork
 from ..modeling.proposal_generator.base import DenseProposalGenerator
 from .files import get_config
 from .lazy import is_of
+from .names import find_name
 from .overrides import apply_overrides
 
 RPN, FAST_RCNN = "rpn", "fast_rcnn"
@@ -150,7 +150,7 @@ def proposing_config(config: DictConfig, part: str) -> DictConfig:
 
 def _is_of_ours(generator: DictConfig) -> bool:
     target = generator.get("_target_")
-    target = locate(target) if isinstance(target, str) else target
+    target = find_name(target) if isinstance(target, str) else target
     return isinstance(target, type) and issubclass(target, DenseProposalGenerator)
 
 

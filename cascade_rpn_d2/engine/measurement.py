@@ -19,8 +19,8 @@ from torch import nn
 
 from ..data.categories import original_name
 from ..layers import _library
-from ..model_zoo.machine import cpu_name, package_version
 from .categories import dataset_names
+from .machine import cpu_name, package_version
 from .recorded_data import recorded_data
 
 KEY = "measurement"

@@ -8,7 +8,7 @@ import torch
 
 import cascade_rpn_d2
 from cascade_rpn_d2.benchmark import environment
-from cascade_rpn_d2.model_zoo.machine import cpu_name
+from cascade_rpn_d2.engine.machine import cpu_name
 
 
 def test_it_names_device_threads_and_versions():
