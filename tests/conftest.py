@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.engine.tiny_data import write_dataset
+
 # The tensors are small: a second thread would only wait for the first.
 torch.set_num_threads(1)
 
@@ -28,6 +30,12 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip("needs the folder of shared data beside the repository")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """``images_dir:annotations.json`` of a few pictures."""
+    return write_dataset(tmp_path_factory.mktemp("tiny_data"))
 
 
 @pytest.fixture(autouse=True)

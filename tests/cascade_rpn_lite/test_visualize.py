@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-
 import cv2
 import pytest
 
@@ -82,18 +79,6 @@ def test_every_figure_is_drawn(figure, name, tmp_path, capsys):
     assert main(["visualize", *figure.split(), *models, *where]) == 0
     assert cv2.imread(str(output)).std() > 10
     assert str(output) in capsys.readouterr().out
-
-
-_TAKEN_BEFORE = ("allow_outside_images", "depth_range", "max_pixels", "trust_config")
-
-
-@pytest.mark.parametrize("name", visualize.FIGURES)
-def test_the_options_of_a_figure_are_what_its_function_takes(name):
-    module, function = visualize.FIGURES[name].function.split(":")
-    draw = getattr(importlib.import_module(f"cascade_rpn_d2.engine.{module}"), function)
-    parser = visualize.figure_parser(name, "visualize")
-    options = {action.dest for action in parser._actions} - {"help", *_TAKEN_BEFORE}
-    assert options == set(inspect.signature(draw).parameters)
 
 
 def test_without_weights_the_zoos_are_taken(tmp_path, capsys):

@@ -17,12 +17,6 @@ from tests.engine.tiny_models import tiny_config_file
 TINY_CONFIG = str(Path(__file__).with_name("tiny_config.py"))
 
 
-@pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """``images_dir:annotations.json`` of a few pictures."""
-    return write_dataset(tmp_path_factory.mktemp("tiny_data"))
-
-
 @pytest.fixture
 def tiny_config(tiny_data: str, tmp_path: Path) -> Callable[..., DictConfig]:
     """Makes configs of runs into folders of the test: ``tiny_config("folder", "key=value")``."""

@@ -16,14 +16,14 @@ from tqdm import tqdm
 
 from ..config.max_detections import USUAL, max_detections
 from ..data.categories import original_name
+from ..engine.categories import class_counts
+from ..engine.evaluation import Results, read_results
+from ..engine.labelled_images import choose_dataset, load_records, read_record
+from ..engine.model_choices import ModelChoice, choose_models
+from ..engine.output_files import prepare_file, prepare_picture, write_json
+from ..engine.predictor import BatchPredictor
 from ..evaluation import DetectionEvaluator
 from ..visualization import plot_precision, save_image
-from .categories import class_counts
-from .evaluation import Results, read_results
-from .labelled_images import choose_dataset, load_records, read_record
-from .model_choices import ModelChoice, choose_models
-from .output_files import prepare_file, prepare_picture, write_json
-from .predictor import BatchPredictor
 
 TASK = "bbox"
 SIZES = {"all": "AP", "small": "APs", "medium": "APm", "large": "APl"}

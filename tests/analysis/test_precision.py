@@ -11,6 +11,13 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
+from cascade_rpn_d2.analysis.precision import (
+    measure_precision,
+    precision_of,
+    precision_table,
+    read_precision,
+    visualize_precision,
+)
 from cascade_rpn_d2.data.image_file import DEFAULT_READER
 from cascade_rpn_d2.engine.evaluation import write_results
 from cascade_rpn_d2.engine.labelled_images import (
@@ -21,13 +28,6 @@ from cascade_rpn_d2.engine.labelled_images import (
 )
 from cascade_rpn_d2.engine.measurement import Measurement
 from cascade_rpn_d2.engine.model_choices import ModelChoice
-from cascade_rpn_d2.engine.precision import (
-    measure_precision,
-    precision_of,
-    precision_table,
-    read_precision,
-    visualize_precision,
-)
 from tests.engine.tiny_models import tiny_config_file, tiny_model, write_weights
 
 # AP falls by 5 with every step of the IoU.

@@ -1,0 +1,1 @@
+"""Figures of the papers: each measures, says it as a table and as json, and draws."""
