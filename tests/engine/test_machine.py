@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from cascade_rpn_d2.model_zoo import machine
+from cascade_rpn_d2.engine import machine
 
 
 def test_the_processor_is_named_as_linux_names_it(monkeypatch):
